@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use oci::Digest;
+use policy::image::ImageName;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::listing::{Found, Listing, Refusal};
-use crate::name::ImageName;
 
 /// The largest document of an archive that names images, in bytes: an entry takes about 500.
 pub(crate) const INDEX_BYTES_MAX: usize = 32 << 20;
@@ -83,13 +83,8 @@ impl IndexEntry {
 
 /// The name that an entry gives, which begins with the `registry` that it gives.
 fn name_of(text: &str, registry: Option<&str>) -> Option<ImageName> {
-    let Some(host) = registry else { return ImageName::parse(text) };
-    let name = text.strip_prefix(host)?.strip_prefix('/')?.split('@').next()?;
-    let (path, tag) = match name.rsplit_once(':') {
-        Some((path, tag)) => (path, Some(tag.parse().ok()?)),
-        None => (name, None),
-    };
-    Some(ImageName { host: host.to_owned(), repository: path.parse().ok()?, tag })
+    let Some(registry) = registry else { return text.parse().ok() };
+    ImageName::within(registry, text.strip_prefix(registry)?.strip_prefix('/')?).ok()
 }
 
 impl ImageIndex {
@@ -142,13 +137,9 @@ impl ImageIndex {
             let checked_at = checked_at.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
             let checked_at = checked_at.map_or(made_at, SystemTime::from);
             let registry = annotations.get(REGISTRY).map(String::as_str);
-            match full.and_then(|text| name_of(text, registry)) {
-                Some(name) => listing.images.push(Found {
-                    host: Some(name.host),
-                    repository: name.repository,
-                    digest,
-                    tags: name.tag.into_iter().map(|tag| (tag, checked_at)).collect(),
-                }),
+            let name = full.and_then(|text| name_of(text, registry));
+            match name.and_then(|name| Found::named(&name, digest.clone(), checked_at)) {
+                Some(found) => listing.images.push(found),
                 None => listing.refusals.push(Refusal::new(
                     digest,
                     "index.json gives no full name; copy it under one, such as \

@@ -120,8 +120,14 @@ impl<'a> Run<'a> {
         Ok(Self { targets, chosen, options, report: Report::default() })
     }
 
-    /// The registry of an image whose name has this host, or the reason why it is not imported.
-    async fn place(&self, host: Option<&str>) -> Result<Result<Arc<Target>, String>, ImportError> {
+    /// The registry of an image, and the image as it is called there, or the reason why it is not imported.
+    async fn place(&self, image: &Found) -> Result<Result<(Arc<Target>, Found), String>, ImportError> {
+        let target = self.target_of(image.host.as_deref()).await?;
+        Ok(target.and_then(|target| Ok((Arc::clone(&target), image.taken_by(&target)?))))
+    }
+
+    /// The registry of this name, or the one that the operator named; or the reason why there is none.
+    async fn target_of(&self, host: Option<&str>) -> Result<Result<Arc<Target>, String>, ImportError> {
         Ok(match (host, &self.chosen) {
             (None, Some(chosen)) => Ok(Arc::clone(chosen)),
             (None, None) => Err(NO_REGISTRY.to_owned()),
@@ -136,8 +142,8 @@ impl<'a> Run<'a> {
 
     /// Imports an image of a directory.
     async fn image_of(&mut self, source: &Arc<Source>, image: &Found) -> Result<(), ImportError> {
-        let target = match self.place(image.host.as_deref()).await? {
-            Ok(target) => target,
+        let (target, image) = match self.place(image).await? {
+            Ok(placed) => placed,
             Err(reason) => {
                 self.report.refuse(Refusal::new(image, reason));
                 return Ok(());
@@ -164,7 +170,7 @@ impl<'a> Run<'a> {
         }
         self.report.refuse(std::mem::take(&mut tree.refusals));
         self.report.incomplete += u64::from(lacks_blobs || tree.lacks_manifests);
-        self.store_image(&target, image, &tree).await
+        self.store_image(&target, &image, &tree).await
     }
 
     /// Returns whether the store has the blob afterwards.

@@ -4,7 +4,11 @@ use std::fmt;
 use std::time::SystemTime;
 
 use oci::{Digest, Repository, Tag};
+use policy::docker_hub;
+use policy::image::ImageName;
 use serde::{Deserialize, Serialize};
+
+use crate::target::Target;
 
 /// A top-level image of a source.
 #[derive(Clone, Debug)]
@@ -28,6 +32,27 @@ impl fmt::Display for Found {
 }
 
 impl Found {
+    /// The image of this name, with its tag as it was `at` that time. `None`: no registry can have it.
+    pub(crate) fn named(name: &ImageName, digest: Digest, at: SystemTime) -> Option<Self> {
+        let (host, repository) = name.as_docker_reads_it().ok()?;
+        let tags = name.tag().map(|tag| (tag.clone(), at)).into_iter().collect();
+        Some(Self { host: Some(host), repository, digest, tags })
+    }
+
+    /// The image as the registry that takes it knows it: on Docker Hub, a repository of one part is in
+    /// `library/`.
+    ///
+    /// # Errors
+    /// A line for the operator: the repository is too long for that.
+    pub(crate) fn taken_by(&self, target: &Target) -> Result<Self, String> {
+        let mut image = self.clone();
+        if target.is_docker_hub() {
+            image.repository =
+                docker_hub::in_library_if_short(&self.repository).map_err(|error| error.to_string())?;
+        }
+        Ok(image)
+    }
+
     /// Its name without a registry.
     pub(crate) fn in_registry(&self) -> String {
         match self.tags.first() {

@@ -2,46 +2,56 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use oci::{Digest, Repository, Tag};
-use policy::eviction::{ImagePattern, NamedImage, PatternError};
+use oci::{Digest, Reference, Repository, Tag};
+use policy::image::{ImagePattern, ImageSelector, NamedImage, SelectorError};
 
-use crate::name::ImageName;
 use crate::target::Target;
 
 /// A choice of images.
 #[derive(Clone, Debug)]
-pub struct Selector {
-    text: String,
-    chosen: Chosen,
-}
+pub struct Selector(Option<ImageSelector>);
 
+/// A selector among certain registries.
 #[derive(Clone, Debug)]
-enum Chosen {
+pub(crate) enum Choice {
     All,
-    /// One image.
-    Image(ImageName, Option<Digest>),
-    /// All that match, of one registry or of all.
+    /// One image of the registry of this name.
+    Image(String, Repository, Reference),
+    /// All that match.
     Pattern(ImagePattern),
-}
-
-/// The reasons why a text chooses nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SelectorError {
-    /// No name of an image.
-    #[error("write an image as alpine, ghcr.io/org/app:v1 or ghcr.io/org/app@sha256:...")]
-    Name,
-    /// No pattern.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
 }
 
 impl Selector {
     /// Every image of every registry.
     pub fn all() -> Self {
-        Self { text: "--all".to_owned(), chosen: Chosen::All }
+        Self(None)
     }
 
+    /// The choice among these registries.
+    ///
+    /// # Errors
+    /// A line for the operator: none of them has the name.
+    pub(crate) fn among(&self, targets: &[Arc<Target>]) -> Result<Choice, String> {
+        let find = |name: &str| targets.iter().find(|target| target.has_name(name));
+        match &self.0 {
+            None => Ok(Choice::All),
+            Some(ImageSelector::One(image)) => {
+                let located = image.locate(find, |target| target.is_docker_hub());
+                let (target, repository) = located.map_err(|error| error.to_string())?;
+                Ok(Choice::Image(target.name.clone(), repository, image.reference()))
+            }
+            Some(ImageSelector::Pattern(pattern)) => {
+                let name_of = |name: &str| find(name).map(|target| target.name.as_str());
+                let unknown = |name: String| format!("the configuration has no registry {name:?}");
+                pattern.clone().resolved(name_of).map(Choice::Pattern).map_err(unknown)
+            }
+        }
+    }
+}
+
+impl Choice {
     /// The tags of an image that are chosen; `None`: the image is not.
     pub(crate) fn tags_of(
         &self,
@@ -50,19 +60,13 @@ impl Selector {
         digest: &Digest,
         tags: &[Tag],
     ) -> Option<Vec<Tag>> {
-        match &self.chosen {
-            Chosen::All => Some(tags.to_vec()),
-            Chosen::Image(name, _) if !target.has_name(&name.host) || name.repository != *repository => None,
-            Chosen::Image(_, Some(wanted)) => (wanted == digest).then(|| tags.to_vec()),
-            Chosen::Image(name, None) => {
-                let is_it = |tag: &&Tag| tag.as_str() == name.tag.as_ref().map_or("latest", Tag::as_str);
-                tags.iter().find(is_it).map(|tag| vec![tag.clone()])
-            }
-            Chosen::Pattern(pattern) => {
+        match self {
+            Self::All => Some(tags.to_vec()),
+            Self::Image(registry, chosen, _) if *registry != target.name || chosen != repository => None,
+            Self::Image(_, _, Reference::Digest(wanted)) => (wanted == digest).then(|| tags.to_vec()),
+            Self::Image(_, _, Reference::Tag(tag)) => tags.contains(tag).then(|| vec![tag.clone()]),
+            Self::Pattern(pattern) => {
                 let registry = target.name.as_str();
-                let name_of = |name: &str| target.has_name(name).then_some(registry);
-                // The pattern may be for another registry.
-                let pattern = pattern.clone().resolved(name_of).ok()?;
                 let image = NamedImage { registry, repository: repository.as_str(), digest };
                 let is_it = |tag: &&Tag| pattern.names(image, [tag.as_str()]);
                 let named: Vec<_> = tags.iter().filter(is_it).cloned().collect();
@@ -77,19 +81,15 @@ impl FromStr for Selector {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
-        let chosen = if text.contains(['*', '?']) {
-            Chosen::Pattern(text.parse()?)
-        } else {
-            let digest = text.split_once('@').map(|(_, digest)| digest.parse());
-            let digest = digest.transpose().map_err(|_| SelectorError::Name)?;
-            Chosen::Image(ImageName::parse(text).ok_or(SelectorError::Name)?, digest)
-        };
-        Ok(Self { text: text.to_owned(), chosen })
+        text.parse().map(Some).map(Self)
     }
 }
 
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        match &self.0 {
+            None => f.write_str("--all"),
+            Some(selector) => selector.fmt(f),
+        }
     }
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use inventory::Inventory;
 use oci::{Digest, MediaType, Repository};
 use parking_lot::RwLock;
+use policy::docker_hub;
 use storage::{Store, StoreError, VerifiedManifest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -117,6 +118,11 @@ impl Target {
     /// Whether an archive means this registry by `name`.
     pub fn has_name(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name) || self.aliases.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it is Docker Hub, whose repositories of one part are in `library/`.
+    pub(crate) fn is_docker_hub(&self) -> bool {
+        self.name == docker_hub::NAME
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -71,6 +71,13 @@ pub enum SourceSettings {
 }
 
 impl Settings {
+    /// The same rules, with patterns as they are meant in this registry.
+    #[must_use]
+    pub fn within(self, registry: &str) -> Self {
+        let meant = |rule: Rule| Rule { pattern: rule.pattern.map(|it| it.within(registry)), ..rule };
+        Self { rules: self.rules.into_iter().map(meant).collect() }
+    }
+
     /// One login for every repository.
     pub fn of(login: Login) -> Self {
         Self { rules: vec![Rule { pattern: None, source: SourceSettings::Fixed(login) }] }

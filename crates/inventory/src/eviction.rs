@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Repository, Tag};
-use policy::eviction::{Candidate, Limits, NamedImage, Reason, Verdict, may_go};
+use policy::eviction::{Candidate, Limits, Reason, Verdict, may_go};
+use policy::image::NamedImage;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Seconds;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use oci::{Repository, Request};
 
-use crate::eviction::ImagePattern;
+use crate::image::ImagePattern;
 
 pub use self::attempts::{Attempts, BURST_COUNT};
 pub use self::forwarded::{Forwarding, client_address};

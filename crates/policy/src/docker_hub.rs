@@ -1,7 +1,7 @@
 //! What is special about Docker Hub: it has three names, it is reached at another host than its name, and its
 //! official images are in `library/`, which people leave out.
 
-use oci::{Repository, Request, RequestError};
+use oci::{Repository, RepositoryError, Request, RequestError};
 
 /// The name that clients write.
 pub const NAME: &str = "docker.io";
@@ -28,10 +28,31 @@ pub fn in_library(mut request: Request) -> Result<Request, RequestError> {
         | Request::Referrers { repository, .. } => repository,
     };
     if repository.is_single_component() {
-        let name = format!("library/{repository}").parse::<Repository>();
-        *repository = name.map_err(RequestError::NameInvalid)?;
+        *repository = in_library_if_short(repository).map_err(RequestError::NameInvalid)?;
     }
     Ok(request)
+}
+
+/// The repository, with `library/` in front of a name with one component.
+///
+/// # Errors
+/// The name is too long for that.
+pub fn in_library_if_short(repository: &Repository) -> Result<Repository, RepositoryError> {
+    match repository.is_single_component() {
+        true => format!("library/{repository}").parse(),
+        false => Ok(repository.clone()),
+    }
+}
+
+/// Tells whether a pattern for repositories means those in `library/`: it has one part, and does not begin
+/// with `*`.
+pub fn is_short_pattern(pattern: &str) -> bool {
+    !pattern.contains('/') && !pattern.starts_with('*')
+}
+
+/// Tells whether Docker Hub has this name, in lower case.
+pub fn is_name(name: &str) -> bool {
+    name == NAME || ALIASES.contains(&name)
 }
 
 #[cfg(test)]

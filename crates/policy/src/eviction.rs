@@ -4,12 +4,9 @@
 //! until the low mark is reached. The distance keeps a full store from removing an image for every one that
 //! comes.
 
-mod pattern;
-
 use std::time::Duration;
 
-pub(crate) use pattern::matches;
-pub use pattern::{ImagePattern, NamedImage, PatternError};
+use crate::image::ImagePattern;
 
 /// An image that was used within this time stays: its client may be about to ask for the layers.
 pub const KEEP_USED: Duration = Duration::from_secs(600);

@@ -17,6 +17,7 @@ pub mod head_trust;
 pub mod host;
 pub mod host_health;
 pub mod host_port;
+pub mod image;
 pub mod login;
 pub mod lru;
 pub mod offline;

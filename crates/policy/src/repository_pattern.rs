@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::eviction::matches;
+use crate::image::{matches, repository_within};
 
 /// The longest pattern, in bytes: longer than any repository.
 const PATTERN_BYTES_MAX: usize = 512;
@@ -30,6 +30,12 @@ impl RepositoryPattern {
     /// Tells whether the pattern names this repository.
     pub fn names(&self, repository: &str) -> bool {
         matches(&self.0, repository)
+    }
+
+    /// The pattern as it is meant in this registry, as in an [`ImagePattern`](crate::image::ImagePattern).
+    #[must_use]
+    pub fn within(self, registry: &str) -> Self {
+        Self(repository_within(registry, &self.0))
     }
 
     /// The path that every repository of the pattern lies below or is: `team` of `team/*`, and of `team/a*`.
@@ -87,6 +93,18 @@ mod tests {
         for (pattern, repository, named, path) in table {
             let parsed: RepositoryPattern = pattern.parse().unwrap();
             assert_eq!((parsed.names(repository), parsed.path()), (named, path), "{pattern} {repository}");
+        }
+        for (pattern, expected) in [
+            ("alpine", "library/alpine"),
+            ("docker.io/a*", "library/a*"),
+            ("*", "*"),
+            ("*a", "*a"),
+            ("org/*", "org/*"),
+        ] {
+            let within =
+                |registry| pattern.parse::<RepositoryPattern>().unwrap().within(registry).to_string();
+            assert_eq!(within("docker.io"), expected);
+            assert_eq!(within("ghcr.io"), pattern);
         }
         for (text, wrong) in [
             ("", RepositoryPatternError::Empty),

@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use policy::eviction::ImagePattern;
+use policy::image::{ImageName, ImagePattern, ImageSelector};
 use telemetry::error_chain;
 use url::Url;
 
 use crate::commands::{
-    self, CertArguments, Change, ExportArguments, Failure, ImageList, ImageName, ImportArguments, List,
-    OfflineArguments, Prune, Purge, Selector, Work,
+    self, CertArguments, Change, ExportArguments, Failure, ImageList, ImportArguments, List,
+    OfflineArguments, Prune, Purge, Work,
 };
 use crate::config::{Config, PairRule, parse_duration};
 use crate::config_options::{self, ConfigOptions, Loaded};
@@ -88,7 +88,7 @@ enum Command {
     /// Print everything that is known of one image
     Show {
         /// alpine, docker.io/library/alpine:3.20, ghcr.io/org/app@sha256:..., @sha256:...
-        image: Selector,
+        image: ImageSelector,
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
@@ -100,7 +100,7 @@ enum Command {
     Refresh {
         /// alpine, docker.io/library/alpine:3.20; `ghcr.io/org/*` for all stored tags that match
         #[arg(required = true, value_name = "IMAGE")]
-        images: Vec<Selector>,
+        images: Vec<ImageSelector>,
         /// Print a JSON document for each tag, on a line
         #[arg(long)]
         json: bool,
@@ -112,7 +112,7 @@ enum Command {
     Purge {
         /// alpine, ghcr.io/org/app@sha256:...; `library/*:v1.*` for all that match
         #[arg(required_unless_present_any = ["unused_for", "untagged"], value_name = "IMAGE")]
-        images: Vec<Selector>,
+        images: Vec<ImageSelector>,
         /// Only images that no tag names any more; then IMAGE names repositories
         #[arg(long)]
         untagged: bool,

@@ -5,10 +5,10 @@ mod consent;
 mod export;
 mod failure;
 mod image_list;
-mod image_name;
 mod import;
 mod interruption;
 mod list;
+mod located;
 mod offline;
 mod progress;
 mod prune;
@@ -24,6 +24,8 @@ mod unknown;
 
 use std::fmt::Write as _;
 
+use oci::Reference;
+use policy::image::ImageName;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
@@ -36,15 +38,14 @@ pub(crate) use self::cert::{CertArguments, cert};
 pub(crate) use self::export::{ExportArguments, export};
 pub(crate) use self::failure::Failure;
 pub(crate) use self::image_list::ImageList;
-pub(crate) use self::image_name::ImageName;
 pub(crate) use self::import::{ImportArguments, import};
 pub(crate) use self::list::{List, list};
+pub(crate) use self::located::{Located, serve_from};
 pub(crate) use self::offline::{OfflineArguments, offline};
 pub(crate) use self::prune::{Prune, prune};
 pub(crate) use self::pull::{Work, work};
 pub(crate) use self::purge::{Purge, purge};
 pub(crate) use self::refresh::refresh;
-pub(crate) use self::selector::Selector;
 pub(crate) use self::show::show;
 pub(crate) use self::stats::stats;
 
@@ -75,8 +76,8 @@ pub(crate) fn change(
     change: Change,
 ) -> Result<Results, String> {
     // A store notes its pins, so one that does not exist is made for an image that is not pulled yet.
-    let located = images.iter().filter_map(|image| image.locate(&config.registries).ok());
-    let located = located.filter(|located| located.object.0 == "digest");
+    let located = images.iter().filter_map(|image| Located::find(image, &config.registries).ok());
+    let located = located.filter(|located| matches!(located.reference, Reference::Digest(_)));
     let new_stores = match change {
         Change::Pin => NewStores::Of(located.map(|located| located.registry.to_owned()).collect()),
         Change::Unpin => NewStores::none(),
@@ -99,9 +100,7 @@ fn change_one(
     image: &ImageName,
     change: Change,
 ) -> Result<String, String> {
-    let located = image.locate(&config.registries)?;
-    let (kind, value) = located.object;
-    let pairs = [("registry", located.registry), ("repository", &located.repository), (kind, value)];
+    let pairs = Located::find(image, &config.registries)?.parameters();
     let method = match change {
         Change::Pin => "PUT",
         Change::Unpin => "DELETE",
@@ -118,6 +117,6 @@ fn change_one(
     Ok(if is_ahead { line + "; wharf does not hold it, and keeps it once it is pulled" } else { line })
 }
 
-fn query(pairs: &[(&str, &str)]) -> String {
+fn query<V: AsRef<str>>(pairs: &[(&str, V)]) -> String {
     Serializer::new(String::new()).extend_pairs(pairs).finish()
 }

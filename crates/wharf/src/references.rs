@@ -11,7 +11,7 @@ mod list;
 
 use std::collections::HashSet;
 
-use crate::commands::ImageName;
+use policy::image::ImageName;
 
 use self::document::Document;
 

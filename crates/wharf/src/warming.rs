@@ -12,13 +12,14 @@ use admin::{ImageRequest, ImageWork};
 use bytes::Bytes;
 use cache::Backend;
 use oci::{Platforms, Reference, Repository};
+use policy::image::ImageNameError;
 use serde_json::Value;
 use server::Control;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::commands::ImageName;
+use crate::commands::serve_from;
 use crate::machine;
 
 pub(crate) use self::schedule::{Schedule, add_file, warnings};
@@ -81,7 +82,8 @@ impl Warmer {
         let mut seen = HashSet::new();
         let mut all = Vec::new();
         for text in images {
-            let target = text.parse::<ImageName>().and_then(|name| name.serve_from(find));
+            let target = text.parse().map_err(|error: ImageNameError| error.to_string());
+            let target = target.and_then(|name| serve_from(&name, find));
             let target =
                 target.map(|(backend, repository, reference)| Target { backend, repository, reference });
             let key = match &target {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Uri;
 use inventory::{CommonKeeper, ImageCursor, ImageEntry, Keeper};
 use oci::{Digest, Query, Repository, Tag};
-use policy::eviction::{ImagePattern, NamedImage};
+use policy::image::{ImagePattern, NamedImage};
 
 use super::failure::Failure;
 

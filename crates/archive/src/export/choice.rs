@@ -43,7 +43,13 @@ type Choice = (Vec<Chosen>, Vec<Hold>, Refusals);
 /// [`ExportError::NotReady`].
 pub(super) fn choose(targets: &[Arc<Target>], selectors: &[Selector]) -> Result<Choice, ExportError> {
     let (mut chosen, mut holds) = (BTreeMap::new(), Vec::new());
-    let mut is_met = vec![false; selectors.len()];
+    let (mut choices, mut refusals) = (Vec::new(), Refusals::default());
+    for selector in selectors {
+        match selector.among(targets) {
+            Ok(choice) => choices.push((selector, choice, false)),
+            Err(reason) => refusals.push(Refusal::new(selector, reason)),
+        }
+    }
     for target in targets {
         if !target.inventory.is_complete() {
             return Err(ExportError::NotReady(target.name.clone()));
@@ -56,8 +62,8 @@ pub(super) fn choose(targets: &[Arc<Target>], selectors: &[Selector]) -> Result<
             for mut entry in page.images {
                 entry.tags.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
                 let mut tags: Option<Vec<Tag>> = None;
-                for (selector, is_met) in selectors.iter().zip(&mut is_met) {
-                    let named = selector.tags_of(target, &entry.repository, &entry.digest, &entry.tags);
+                for (_, choice, is_met) in &mut choices {
+                    let named = choice.tags_of(target, &entry.repository, &entry.digest, &entry.tags);
                     *is_met |= named.is_some();
                     if let Some(named) = named {
                         let tags = tags.get_or_insert_default();
@@ -78,9 +84,8 @@ pub(super) fn choose(targets: &[Arc<Target>], selectors: &[Selector]) -> Result<
         }
         holds.push(target.inventory.hold(of_target));
     }
-    let unmet = selectors.iter().zip(is_met).filter(|(_, is_met)| !is_met);
-    let mut refusals = Refusals::default();
-    unmet.for_each(|(selector, _)| {
+    let unmet = choices.iter().filter(|(_, _, is_met)| !is_met);
+    unmet.for_each(|(selector, _, _)| {
         refusals.push(Refusal::new(selector, "no store holds an image of that name"))
     });
     Ok((chosen.into_values().collect(), holds, refusals))

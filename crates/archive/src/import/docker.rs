@@ -9,11 +9,11 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest};
+use policy::image::ImageName;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::listing::{Found, Refusal, Refusals};
-use crate::name::ImageName;
 
 /// The most links from one name to another.
 const LINK_COUNT_MAX: usize = 8;
@@ -154,13 +154,9 @@ fn image(
     let digest = Digest::of(Algorithm::Sha256, &manifest);
     let mut names = Vec::new();
     for text in item.repo_tags.iter().flatten() {
-        let name = ImageName::parse(text).ok_or_else(|| format!("{text:?} is no name of an image"))?;
-        names.push(Found {
-            host: Some(name.host),
-            repository: name.repository,
-            digest: digest.clone(),
-            tags: name.tag.into_iter().map(|tag| (tag, made_at)).collect(),
-        });
+        let name: Option<ImageName> = text.parse().ok();
+        let named = name.and_then(|name| Found::named(&name, digest.clone(), made_at));
+        names.push(named.ok_or_else(|| format!("{text:?} is no name of an image"))?);
     }
     if names.is_empty() {
         return Err("it has no name; tag it before you save it".to_owned());

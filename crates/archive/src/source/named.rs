@@ -5,9 +5,9 @@ use std::io;
 use std::time::SystemTime;
 
 use oci::{Digest, Repository, Tag};
+use policy::image::ImageName;
 
 use crate::listing::{Found, Listing, Refusal};
-use crate::name::ImageName;
 
 /// The longest list, in bytes.
 pub(super) const LIST_BYTES_MAX: usize = 32 << 20;
@@ -53,12 +53,15 @@ pub(super) fn listing(named: Vec<Named>) -> Listing {
         if name.parse::<Digest>().is_ok() {
             continue;
         }
-        let Some(ImageName { host, repository, tag }) = ImageName::parse(&name) else {
+        let parsed: Option<ImageName> = name.parse().ok();
+        let Some((parsed, (host, repository))) =
+            parsed.and_then(|parsed| parsed.as_docker_reads_it().ok().map(|read| (parsed, read)))
+        else {
             listing.refusals.push(Refusal::new(name, "it is no name of an image"));
             continue;
         };
         // A name with a digest does not tell which image its tag means.
-        if let Some(tag) = tag.filter(|_| !name.contains('@')) {
+        if let Some(tag) = parsed.tag().filter(|_| parsed.digest().is_none()).cloned() {
             let key = (host.clone(), repository.clone(), tag);
             let known = newest.entry(key).or_insert_with(|| (at, digest.clone()));
             if at > known.0 {

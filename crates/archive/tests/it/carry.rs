@@ -23,13 +23,18 @@ use tokio::sync::mpsc;
 use crate::{digest, image, index, memory_store, options, repository, tag, target, write};
 
 /// A store with the image `org/app:v1` for two platforms, of which one is held, and what else tests add.
-struct Holder {
+pub(super) struct Holder {
     target: Arc<Target>,
 }
 
 impl Holder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         Self { target: target(name, &memory_store(), false) }
+    }
+
+    pub(super) fn with_aliases(name: &str, aliases: &[&str]) -> Self {
+        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        Self { target: Arc::new(Target { aliases, ..(*Self::new(name).target).clone() }) }
     }
 
     fn store(&self) -> &Arc<dyn Store> {
@@ -58,7 +63,7 @@ impl Holder {
     }
 
     /// An image of one platform, with a tag.
-    async fn simple(&self, repository: &str, name: &str, layer: &[u8]) -> Digest {
+    pub(super) async fn simple(&self, repository: &str, name: &str, layer: &[u8]) -> Digest {
         self.blob(b"{}").await;
         self.blob(layer).await;
         let digest = self.manifest(repository, &image(b"{}", layer)).await;
@@ -66,18 +71,18 @@ impl Holder {
         digest
     }
 
-    async fn walked(&self) -> Arc<Target> {
+    pub(super) async fn walked(&self) -> Arc<Target> {
         Keeper::new(Arc::clone(&self.target.inventory), Limits::default()).walk().await.unwrap();
         Arc::clone(&self.target)
     }
 
-    async fn has_tag(&self, repository: &str, name: &str) -> Option<Digest> {
+    pub(super) async fn has_tag(&self, repository: &str, name: &str) -> Option<Digest> {
         let record = self.store().tag(&repository.parse().unwrap(), &tag(name)).await.unwrap();
         record.map(|record| record.digest)
     }
 }
 
-async fn export_to(
+pub(super) async fn export_to(
     path: &Path,
     targets: Vec<Arc<Target>>,
     selectors: &[&str],
@@ -98,7 +103,7 @@ async fn export_to(
     written
 }
 
-async fn import_from(path: &Path, targets: &[&Holder], registry: Option<&str>) -> Report {
+pub(super) async fn import_from(path: &Path, targets: &[&Holder], registry: Option<&str>) -> Report {
     try_import(File::open(path).unwrap(), targets, registry).await.unwrap()
 }
 
@@ -111,14 +116,14 @@ async fn try_import(
     import_archive(input, &targets, &options(registry), |_| {}).await
 }
 
-struct Disk(TempDir);
+pub(super) struct Disk(TempDir);
 
 impl Disk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -334,7 +339,7 @@ async fn a_difference_is_whole_on_a_store_that_has_the_archive_before_and_is_ref
 }
 
 /// An archive as programs write it that name the images last.
-fn layout_tar(disk: &Disk, blobs: &[&[u8]], index: &str) -> PathBuf {
+pub(super) fn layout_tar(disk: &Disk, blobs: &[&[u8]], index: &str) -> PathBuf {
     let directory = disk.path("unpacked");
     for bytes in blobs {
         write(&directory.join(format!("blobs/sha256/{}", digest(bytes).hex())), bytes);
@@ -353,7 +358,7 @@ fn layout_tar(disk: &Disk, blobs: &[&[u8]], index: &str) -> PathBuf {
     path
 }
 
-fn named(bytes: &[u8], name: &str) -> String {
+pub(super) fn named(bytes: &[u8], name: &str) -> String {
     format!(
         r#"{{"mediaType":"a/b","digest":"{}","size":1,"annotations":{{"org.opencontainers.image.ref.name":"{name}"}}}}"#,
         digest(bytes)

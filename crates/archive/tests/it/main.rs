@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
 mod carry;
+mod names;
 mod pack;
 
 use std::fs;

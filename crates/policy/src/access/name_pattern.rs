@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::eviction::matches;
+use crate::image::matches;
 
 /// A name in which `*` stands for any characters and `?` for one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::eviction::matches;
+use crate::image::{matches, repository_within};
 
 /// The longest pattern, in bytes: longer than any repository with any tag.
 const PATTERN_BYTES_MAX: usize = 512;
@@ -29,6 +29,9 @@ pub enum TagPatternError {
     /// Too long.
     #[error("a pattern has at most {PATTERN_BYTES_MAX} bytes")]
     Length,
+    /// An upper-case letter in the repository.
+    #[error("repositories are lower-case")]
+    UpperCase,
     /// A character that no repository and no tag has.
     #[error("a pattern has letters, digits and / . _ - * ? only")]
     Character,
@@ -40,15 +43,11 @@ impl TagPattern {
         self.repository.as_ref().is_none_or(|pattern| matches(pattern, repository)) && matches(&self.tag, tag)
     }
 
-    /// The pattern as it is meant on Docker Hub: a repository of one part is in `library/`, unless it begins
-    /// with `*`, as in an [`ImagePattern`](crate::eviction::ImagePattern).
+    /// The pattern as it is meant in this registry, as in an [`ImagePattern`](crate::image::ImagePattern).
     #[must_use]
-    pub fn on_docker_hub(self) -> Self {
-        let is_short = |repository: &String| !repository.contains('/') && !repository.starts_with('*');
-        match self.repository {
-            Some(name) if is_short(&name) => Self { repository: Some(format!("library/{name}")), ..self },
-            _ => self,
-        }
+    pub fn within(self, registry: &str) -> Self {
+        let repository = self.repository.map(|repository| repository_within(registry, &repository));
+        Self { repository, ..self }
     }
 }
 
@@ -70,6 +69,9 @@ impl FromStr for TagPattern {
         let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-*?".contains(&byte);
         if !repository.unwrap_or_default().bytes().chain(tag.bytes()).all(is_known) {
             return Err(TagPatternError::Character);
+        }
+        if repository.is_some_and(|repository| repository.bytes().any(|byte| byte.is_ascii_uppercase())) {
+            return Err(TagPatternError::UpperCase);
         }
         Ok(Self { repository: repository.map(str::to_owned), tag: tag.to_owned() })
     }

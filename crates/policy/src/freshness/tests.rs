@@ -153,26 +153,27 @@ fn a_repository_of_one_part_is_an_official_one_on_docker_hub_as_in_patterns_for_
         ("alp*:3.?", true, false),
         ("?lpine:*", true, false),
         ("library/alpine:*", true, false),
+        ("docker.io/alpine:*", true, false),
+        ("docker.io/*:*", true, true),
         ("*:*", true, true),
         ("*alpine:*", true, true),
         ("org/*:*", false, true),
         ("debian:*", false, false),
     ] {
-        let pattern = text.parse::<TagPattern>().unwrap().on_docker_hub();
-        let image: crate::eviction::ImagePattern = text.parse().unwrap();
+        let pattern = text.parse::<TagPattern>().unwrap().within("docker.io");
+        let image: crate::image::ImagePattern = text.parse().unwrap();
         for (repository, expected) in [("library/alpine", official), ("org/alpine", other)] {
             assert_eq!(pattern.names(repository, "3.1"), expected, "{text} {repository}");
-            let image_named =
-                crate::eviction::NamedImage { registry: "docker.io", repository, digest: &digest };
+            let image_named = crate::image::NamedImage { registry: "docker.io", repository, digest: &digest };
             assert_eq!(image.names(image_named, ["3.1"]), expected, "{text} {repository}");
         }
     }
-    assert!("v*".parse::<TagPattern>().unwrap().on_docker_hub().names("org/alpine", "v1"));
+    assert!("v*".parse::<TagPattern>().unwrap().within("docker.io").names("org/alpine", "v1"));
 }
 
 #[test]
 fn a_text_that_names_no_tag_is_no_pattern_for_tags() {
-    for text in ["", "library/*", "a:", ":v1", "v 1", "a:b:c"] {
+    for text in ["", "library/*", "a:", ":v1", "v 1", "a:b:c", "Alpine:*"] {
         assert!(text.parse::<TagPattern>().is_err(), "{text:?}");
     }
     let error = "library/*".parse::<TagPattern>().unwrap_err();

@@ -1,6 +1,6 @@
 //! `wharf list`: the stored images, or the pinned ones.
 
-use policy::eviction::ImagePattern;
+use policy::image::ImagePattern;
 use serde_json::Value;
 use url::Url;
 

@@ -4,10 +4,12 @@ mod report;
 
 use std::time::Duration;
 
+use policy::image::ImageSelector;
 use serde_json::Value;
 use url::Url;
 
-use super::selector::Selector;
+use super::located::Located;
+use super::selector::{pattern_of, repository_pattern_of};
 use super::table::{amount, text_of};
 use super::{Failure, consent, query};
 use crate::admin_listener::AdminListener;
@@ -18,7 +20,7 @@ use report::{Report, counted, plan_table, shown, shown_tag};
 /// The images to purge, and how.
 #[derive(Debug)]
 pub(crate) struct Purge<'a> {
-    pub(crate) images: &'a [Selector],
+    pub(crate) images: &'a [ImageSelector],
     /// Only images that were not used for this time.
     pub(crate) unused_for: Option<Duration>,
     /// Only images that no tag names.
@@ -37,7 +39,7 @@ pub(crate) fn purge(config: &Config, url: Option<&Url>, purge: &Purge<'_>) -> Re
     let listener = AdminListener::find_or_open(config, url)?;
     let is_exact = purge.unused_for.is_none()
         && !purge.is_untagged
-        && purge.images.iter().all(|image| matches!(image, Selector::One(_)));
+        && purge.images.iter().all(|image| matches!(image, ImageSelector::One(_)));
     if is_exact { purge_named(config, &listener, purge) } else { purge_matching(config, &listener, purge) }
 }
 
@@ -60,15 +62,13 @@ fn purge_named(config: &Config, listener: &AdminListener, purge: &Purge<'_>) -> 
 fn purge_one(
     config: &Config,
     listener: &AdminListener,
-    image: &Selector,
+    image: &ImageSelector,
     is_dry_run: bool,
 ) -> Result<Value, String> {
-    let Selector::One(name) = image else { return Err("a pattern names no single image".to_owned()) };
-    let located = name.locate(&config.registries)?;
-    let (kind, value) = located.object;
-    let mut pairs = vec![("registry", located.registry), ("repository", &located.repository), (kind, value)];
+    let ImageSelector::One(name) = image else { return Err("a pattern names no single image".to_owned()) };
+    let mut pairs = Vec::from(Located::find(name, &config.registries)?.parameters());
     if is_dry_run {
-        pairs.push(("dry_run", "true"));
+        pairs.push(("dry_run", "true".to_owned()));
     }
     let (_, document) = listener.request("DELETE", &format!("/api/images?{}", query(&pairs)))?;
     Ok(document)
@@ -136,8 +136,8 @@ fn plan(config: &Config, listener: &AdminListener, purge: &Purge<'_>) -> Result<
     let mut pairs = vec![("dry_run", "true".to_owned())];
     for image in purge.images {
         let pattern = match purge.is_untagged {
-            true => image.repository_pattern(&config.registries)?,
-            false => image.pattern(&config.registries)?,
+            true => repository_pattern_of(image, &config.registries)?,
+            false => pattern_of(image, &config.registries)?,
         };
         pairs.push(("pattern", pattern.to_string()));
     }

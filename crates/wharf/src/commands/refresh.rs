@@ -1,10 +1,11 @@
 //! `wharf refresh`: asks the upstreams which images tags name now, and fetches those of tags that have moved.
 
-use policy::eviction::NamedImage;
+use policy::image::{ImageSelector, NamedImage};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::selector::Selector;
+use super::located::Located;
+use super::selector::pattern_of;
 use super::table::text_of;
 use super::{Failure, list, query};
 use crate::admin_listener::AdminListener;
@@ -21,7 +22,7 @@ const NO_LISTENER: &str = "set listen of [admin]: only a running wharf can ask a
 pub(crate) fn refresh(
     config: &Config,
     url: Option<&Url>,
-    images: &[Selector],
+    images: &[ImageSelector],
     is_json: bool,
 ) -> Result<(), Failure> {
     let listener = AdminListener::find(config, url, NO_LISTENER)?;
@@ -64,15 +65,13 @@ pub(crate) fn refresh(
 fn targets(
     config: &Config,
     listener: &AdminListener,
-    image: &Selector,
+    image: &ImageSelector,
 ) -> Result<Vec<(String, String)>, String> {
-    if let Selector::One(name) = image {
-        let located = name.locate(&config.registries)?;
-        let (kind, value) = located.object;
-        let pairs = [("registry", located.registry), ("repository", &located.repository), (kind, value)];
+    if let ImageSelector::One(name) = image {
+        let pairs = Located::find(name, &config.registries)?.parameters();
         return Ok(vec![(image.to_string(), query(&pairs))]);
     }
-    let pattern = image.pattern(&config.registries)?;
+    let pattern = pattern_of(image, &config.registries)?;
     let (_, document) = list::images(listener, Some(&pattern))?;
     let mut targets = Vec::new();
     for stored in document["images"].as_array().into_iter().flatten() {

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use policy::image::ImageSelector;
 use serde_json::Value;
 use url::Url;
 
-use super::selector::Selector;
+use super::located::Located;
+use super::selector::pattern_of;
 use super::table::{amount, columns, joined, text_of};
 use super::{Failure, list, query};
 use crate::admin_listener::AdminListener;
@@ -19,17 +21,13 @@ use crate::output::print;
 pub(crate) fn show(
     config: &Config,
     url: Option<&Url>,
-    image: &Selector,
+    image: &ImageSelector,
     is_json: bool,
 ) -> Result<(), Failure> {
     let listener = AdminListener::find_or_open(config, url)?;
     let target = match image {
-        Selector::One(name) => {
-            let located = name.locate(&config.registries)?;
-            let (kind, value) = located.object;
-            query(&[("registry", located.registry), ("repository", &located.repository), (kind, value)])
-        }
-        Selector::Pattern(_) => only_match(config, &listener, image)?,
+        ImageSelector::One(name) => query(&Located::find(name, &config.registries)?.parameters()),
+        ImageSelector::Pattern(_) => only_match(config, &listener, image)?,
     };
     let (_, mut document) = listener.request("GET", &format!("/api/image?{target}"))?;
     let registry = config.registries.iter().find(|it| document["registry"] == it.names.name.as_str());
@@ -38,8 +36,8 @@ pub(crate) fn show(
 }
 
 /// The query for the one image that matches.
-fn only_match(config: &Config, listener: &AdminListener, image: &Selector) -> Result<String, Failure> {
-    let (_, document) = list::images(listener, Some(&image.pattern(&config.registries)?))?;
+fn only_match(config: &Config, listener: &AdminListener, image: &ImageSelector) -> Result<String, Failure> {
+    let (_, document) = list::images(listener, Some(&pattern_of(image, &config.registries)?))?;
     let images = document["images"].as_array().map(Vec::as_slice).unwrap_or_default();
     match images {
         [] => Err(Failure::Failed(format!("no stored image matches {image}; `wharf list` shows all"))),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use access::{Access, AccessTable, Logins};
 use policy::access::{Repositories, Rules, Ways};
-use policy::eviction::ImagePattern;
 use policy::host::RegistryNames;
+use policy::image::ImagePattern;
 
 use super::keys::access::{self as keys, ACCESS, OF_A_REGISTRY};
 use super::keys::home_of;

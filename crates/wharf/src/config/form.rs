@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::access::{NamePattern, Network};
-use policy::eviction::{Cap, ImagePattern, PatternError};
+use policy::eviction::Cap;
 use policy::freshness::StaleLimit;
+use policy::image::{ImagePattern, PatternError};
 use secret::Secret;
 use url::Url;
 

@@ -4,9 +4,10 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use policy::eviction::{Cap, ImagePattern, Limits};
+use policy::eviction::{Cap, Limits};
 use policy::freshness::{TagRule, TagTtl};
 use policy::host::RegistryNames;
+use policy::image::ImagePattern;
 use secret::Secret;
 use url::Url;
 
@@ -296,18 +297,16 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
 impl Rules {
     fn into_registry(self, names: RegistryNames, upstream: Url, root: PathBuf) -> Registry {
         let defaults = cache::Settings::new(self.tags);
-        let hub_names = names.name == known::DOCKER_HUB;
-        let meant = |TagTtl { pattern, ttl }| match hub_names {
-            true => TagTtl { pattern: pattern.on_docker_hub(), ttl },
-            false => TagTtl { pattern, ttl },
-        };
+        let tag_ttls = self.tag_ttls.into_iter();
         let cache = cache::Settings {
-            tag_ttls: self.tag_ttls.into_iter().map(meant).collect(),
+            tag_ttls: tag_ttls
+                .map(|rule| TagTtl { pattern: rule.pattern.within(&names.name), ..rule })
+                .collect(),
             // A grant to one repository through an account proves nothing for another one.
             links: !self.credentials.is_anonymous() || self.identity.is_some(),
             auth_ttl: self.auth_ttl,
             catalog: self.catalog,
-            hub_names,
+            hub_names: names.name == known::DOCKER_HUB,
             connections_per_blob_max: self.connections_per_blob_max,
             connections_max: self.connections_max,
             read_ahead_count: self.read_ahead,
@@ -318,7 +317,7 @@ impl Rules {
         let upstream = upstream::Settings {
             name: names.name.clone(),
             upstream,
-            credentials: self.credentials,
+            credentials: self.credentials.within(&names.name),
             ca: self.ca,
             client_identity: self.identity,
             insecure_skip_verify: self.insecure_skip_verify,

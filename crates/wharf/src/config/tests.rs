@@ -1039,6 +1039,19 @@ fn a_rule_for_tags_of_an_official_image_needs_no_library() {
 }
 
 #[test]
+fn a_rule_for_credentials_of_an_official_image_needs_no_library() {
+    let of = |registry: &str| {
+        let text = format!(
+            "[[registry]]\nname = \"{registry}\"\n[[registry.credentials]]\nmatch = \"alp*\"\nsource = \"ecr\"\n"
+        );
+        let rules = parse(&text).registries.remove(0).upstream.credentials.rules;
+        rules[0].pattern.as_ref().map(ToString::to_string)
+    };
+    assert_eq!(of("docker.io").as_deref(), Some("library/alp*"));
+    assert_eq!(of("b.example").as_deref(), Some("alp*"));
+}
+
+#[test]
 fn a_wrong_rule_for_tags_is_named_with_its_line_and_what_to_write() {
     let cases = [
         ("tag = \"v*\"", "registry[a.example].tag: expected a list of sections, found a string"),

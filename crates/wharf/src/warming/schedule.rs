@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::run::{self, Report};
 use super::{Choice, Lines, Warmer, chosen};
+use crate::commands::Located;
 use crate::config::{Config, Warm};
 use crate::references::{References, TEXT_BYTES_MAX};
 
@@ -111,7 +112,7 @@ fn read_now(settings: &Warm) -> References {
 pub(crate) fn warnings(config: &Config) -> String {
     let references = read_now(&config.warm);
     let unknown = references.images.iter().filter_map(|image| {
-        let why = image.locate(&config.registries).err()?;
+        let why = Located::find(image, &config.registries).err()?;
         Some(format!("{image}: {why}"))
     });
     let lines = references.mistakes.lines().chain(unknown);

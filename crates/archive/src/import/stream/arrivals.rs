@@ -209,7 +209,7 @@ impl Intake<'_> {
                     let image = &self.announced.images[at];
                     self.announced.at.entry(image.digest.clone()).or_insert(at);
                     let (digest, host) = (image.digest.clone(), image.host.clone());
-                    if let Ok(target) = self.run.place(host.as_deref()).await? {
+                    if let Ok(target) = self.run.target_of(host.as_deref()).await? {
                         self.own(&digest, &target);
                     }
                 }

@@ -89,8 +89,8 @@ impl Intake<'_> {
     /// whether it is stored.
     async fn store_image(&mut self, image: &Found, moment: Moment) -> Result<bool, ImportError> {
         let is_end = moment == Moment::End;
-        let target = match self.run.place(image.host.as_deref()).await? {
-            Ok(target) => target,
+        let (target, image) = match self.run.place(image).await? {
+            Ok(placed) => placed,
             Err(_) if !is_end => return Ok(false),
             Err(reason) => {
                 self.run.report.refuse(Refusal::new(image, reason));
@@ -107,13 +107,13 @@ impl Intake<'_> {
                 if let Some(reason) = self.contents.refused.get(&image.digest) {
                     refusal.reason.clone_from(reason);
                 }
-                self.run.report.refuse(Refusal::new(image, refusal));
+                self.run.report.refuse(Refusal::new(&image, refusal));
                 return Ok(false);
             }
         };
         let mut held = HashSet::new();
         for blob in tree.blobs() {
-            if self.obtain(&target, image, &blob).await? {
+            if self.obtain(&target, &image, &blob).await? {
                 held.insert(blob.digest);
             }
         }
@@ -131,11 +131,11 @@ impl Intake<'_> {
                  difference, import the archive before it first",
                 first.unwrap_or_default()
             );
-            self.run.report.refuse(Refusal::new(image, reason));
+            self.run.report.refuse(Refusal::new(&image, reason));
             return Ok(false);
         }
         self.run.report.incomplete += u64::from(!missing.is_empty() || tree.lacks_manifests);
-        self.run.store_image(&target, image, &tree).await?;
+        self.run.store_image(&target, &image, &tree).await?;
         (self.say)(&image.to_string());
         Ok(true)
     }

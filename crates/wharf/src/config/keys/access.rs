@@ -2,7 +2,7 @@
 
 use access::{Tokens, Users};
 use policy::access::{ClientRule, NamePattern, Network, Require};
-use policy::eviction::ImagePattern;
+use policy::image::ImagePattern;
 
 use super::super::access_rules::RULES;
 use super::super::form::{self, Form, Shape};

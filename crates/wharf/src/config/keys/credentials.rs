@@ -14,8 +14,8 @@ pub(crate) static MATCH: Key<Text> = Key {
     form: form::TEXT,
     default: Preset::Computed("every repository"),
     reloadable: true,
-    doc: "The repositories, without the registry: `team/*`. `*` stands for any characters, `?` for one. The first rule \
-          that matches counts.",
+    doc: "The repositories, without the registry: `team/*`. `*` stands for any characters, `?` for one. On Docker \
+          Hub, `alpine` means `library/alpine`. The first rule that matches counts.",
 };
 
 pub(crate) static SOURCE: Key<Text> = Key {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use credentials::Rule;
-use policy::eviction::{Cap, ImagePattern};
+use policy::eviction::Cap;
 use policy::freshness::{StaleLimit, TagRule, TagTtl, Upstream404};
+use policy::image::ImagePattern;
 use url::Url;
 
 use super::super::credential_rules::CREDENTIAL_RULES;

@@ -1,7 +1,7 @@
 //! The images that no limit and no rule removes, as people write them.
 
 use oci::{Algorithm, Digest};
-use policy::eviction::NamedImage;
+use policy::image::NamedImage;
 
 use super::{Config, check_refused, parse};
 
@@ -56,7 +56,7 @@ fn a_pattern_that_can_name_no_image_of_the_registry_is_refused() {
         ),
         (
             r#"["Library/alpine"]"#,
-            format!("\"Library/alpine\": registries and repositories are lower-case; {example}"),
+            format!("\"Library/alpine\": repositories are lower-case; {example}"),
         ),
         (
             r#"["https://docker.io/alpine"]"#,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use oci::{Digest, DigestError};
 
+use super::Parts;
 use crate::docker_hub;
 
 /// The longest pattern, in bytes: longer than any repository with any tag.
@@ -48,10 +49,10 @@ pub enum PatternError {
     #[error("a pattern has at most {PATTERN_BYTES_MAX} bytes")]
     Length,
     /// A character that no image has.
-    #[error("a pattern has letters, digits and / : . _ - @ * ? only")]
+    #[error("a pattern has letters, digits and / : . _ - @ * ? only, and [] around an address")]
     Character,
-    /// An upper-case letter before the tag.
-    #[error("registries and repositories are lower-case")]
+    /// An upper-case letter in the repository.
+    #[error("repositories are lower-case")]
     UpperCase,
     /// A URL.
     #[error("an image has no scheme; leave out what precedes the name of the registry")]
@@ -71,11 +72,10 @@ impl ImagePattern {
     }
 
     fn names_repository(&self, registry: &str, repository: &str) -> bool {
-        if registry == docker_hub::NAME && !self.repository.contains('/') && !self.repository.starts_with('*')
-        {
-            return repository.strip_prefix("library/").is_some_and(|name| matches(&self.repository, name));
+        match registry == docker_hub::NAME && docker_hub::is_short_pattern(&self.repository) {
+            true => repository.strip_prefix("library/").is_some_and(|name| matches(&self.repository, name)),
+            false => matches(&self.repository, repository),
         }
-        matches(&self.repository, repository)
     }
 
     /// Tells whether the pattern names a repository of this registry.
@@ -144,48 +144,33 @@ impl FromStr for ImagePattern {
         if text.contains("://") {
             return Err(PatternError::Scheme);
         }
-        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/:._-@*?".contains(&byte);
+        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/:._-@*?[]".contains(&byte);
         if !text.bytes().all(is_known) {
             return Err(PatternError::Character);
         }
-        let (named, digest) = match text.split_once('@') {
-            Some((named, digest)) => (named, Some(digest.parse()?)),
-            None => (text, None),
-        };
-        let (registry, rest) = match split_registry(named) {
-            Some((registry, rest)) => (Some(registry), rest),
-            None => (None, named),
-        };
-        let (repository, tag) = match rest.split_once(':') {
-            Some((repository, tag)) => (repository, Some(tag)),
-            None => (rest, None),
-        };
-        let repository = if named.is_empty() && digest.is_some() { "*" } else { repository };
+        let Parts { registry, repository, tag, digest } = Parts::of(text);
+        let names_all = repository.is_empty() && registry.is_none() && tag.is_none() && digest.is_some();
+        let repository = if names_all { "*" } else { repository };
+        let digest = digest.map(str::parse).transpose()?;
         if repository.split('/').any(str::is_empty) || tag.is_some_and(str::is_empty) {
             return Err(PatternError::Form);
         }
         if tag.is_some_and(|tag| tag.contains(['/', ':'])) {
             return Err(PatternError::Form);
         }
-        if registry
-            .into_iter()
-            .chain([repository])
-            .any(|part| part.bytes().any(|byte| byte.is_ascii_uppercase()))
-        {
+        if repository.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(PatternError::UpperCase);
         }
+        if [repository, tag.unwrap_or_default()].iter().any(|part| part.contains(['[', ']'])) {
+            return Err(PatternError::Character);
+        }
         Ok(Self {
-            registry: registry.map(str::to_owned),
+            registry: registry.map(str::to_ascii_lowercase),
             repository: repository.to_owned(),
             tag: tag.map(str::to_owned),
             digest,
         })
     }
-}
-
-/// Splits a registry from the rest, by the rule of Docker: a host has a dot or a port, or is `localhost`.
-fn split_registry(named: &str) -> Option<(&str, &str)> {
-    named.split_once('/').filter(|(host, _)| host.contains(['.', ':']) || *host == "localhost")
 }
 
 impl fmt::Display for ImagePattern {
