@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use oci::{Repository, Tag};
 use policy::elapsed::Course;
 use storage::StoreError;
@@ -20,6 +20,9 @@ use crate::notes::uses::{self, Uses};
 /// Records that are asked for at a time.
 const PAGE_COUNT: usize = 256;
 
+/// Repositories that are walked at the same time: a walk waits for the disk, and for its turn on it.
+const WALK_COUNT: usize = 8;
+
 /// Walks the store. What an earlier walk that failed has found is not read again.
 ///
 /// # Errors
@@ -31,13 +34,11 @@ pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
     loop {
         let name = after.as_ref().map(Repository::as_str);
         let page = inventory.store().repositories(name, PAGE_COUNT).await?;
-        for repository in &page {
-            walk_manifests(inventory, repository, uses.as_ref()).await?;
-            walk_tags(inventory, repository).await?;
-        }
-        match page.last() {
-            Some(last) if page.len() >= PAGE_COUNT => after = Some(last.clone()),
-            _ => break,
+        after = page.last().filter(|_| page.len() >= PAGE_COUNT).cloned();
+        let walk = |repository| walk_repository(inventory, repository, uses.as_ref());
+        stream::iter(page).map(Ok).try_for_each_concurrent(WALK_COUNT, walk).await?;
+        if after.is_none() {
+            break;
         }
     }
     let mut entries = inventory.store().entries();
@@ -58,6 +59,15 @@ pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
 /// The last use: as noted, or else as the file tells.
 fn used(inventory: &Inventory, noted: Option<Duration>, modified: SystemTime) -> Seconds {
     noted.map_or_else(|| inventory.clock().of_file(modified), |age| inventory.clock().before_note(age))
+}
+
+async fn walk_repository(
+    inventory: &Inventory,
+    repository: Repository,
+    uses: Option<&Uses>,
+) -> Result<(), Failure> {
+    walk_manifests(inventory, &repository, uses).await?;
+    Ok(walk_tags(inventory, &repository).await?)
 }
 
 async fn walk_manifests(

@@ -18,8 +18,8 @@ use crate::short_digest::key_of;
 /// For so long no manifest can be stored while blobs are removed.
 const HOLD_MAX: Duration = Duration::from_millis(20);
 
-/// Repositories whose removals are made durable at a time.
-const SYNC_COUNT: usize = 64;
+/// Repositories that are listed at a time.
+const PAGE_COUNT: usize = 256;
 
 /// What a run removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,26 +75,29 @@ impl Unsynced {
 
     async fn sync(&mut self, inventory: &Inventory) -> Result<(), StoreError> {
         if self.is_everything {
-            let mut after: Option<Repository> = None;
-            loop {
-                let name = after.as_ref().map(Repository::as_str);
-                let page = inventory.store().repositories(name, SYNC_COUNT).await?;
-                inventory.store().sync_removals(&page).await?;
-                // An earlier process may have left grants alone.
-                remove_repositories(inventory, &page).await;
-                match page.last() {
-                    Some(last) if page.len() >= SYNC_COUNT => after = Some(last.clone()),
-                    _ => break,
-                }
-            }
+            // One call for all of them: the file engine makes many directories durable together.
+            let all = all_repositories(inventory).await?;
+            inventory.store().sync_removals(&all).await?;
+            // An earlier process may have left grants alone.
+            remove_repositories(inventory, &all).await;
             self.is_everything = false;
         }
         let repositories: Vec<_> = self.repositories.iter().cloned().collect();
-        for some in repositories.chunks(SYNC_COUNT) {
-            inventory.store().sync_removals(some).await?;
-        }
+        inventory.store().sync_removals(&repositories).await?;
         self.repositories.clear();
         Ok(())
+    }
+}
+
+async fn all_repositories(inventory: &Inventory) -> Result<Vec<Repository>, StoreError> {
+    let mut all: Vec<Repository> = Vec::new();
+    loop {
+        let page = inventory.store().repositories(all.last().map(Repository::as_str), PAGE_COUNT).await?;
+        let is_last = page.len() < PAGE_COUNT;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
     }
 }
 

@@ -180,12 +180,11 @@ impl Commits {
             (None, Some((named, _))) => &named.file,
             (None, None) => return None,
         };
-        match self.root().disk().sync_file_system(file.file(), self.root().layout().root()) {
-            // The kernel does not support it, or a filter of system calls forbids it.
-            Err(error) if [Errno::NOSYS, Errno::PERM, Errno::INVAL].iter().any(|errno| error.is(*errno)) => {
-                None
-            }
-            synced => Some(synced),
+        let synced = self.root().disk().sync_whole(file.file(), self.root().layout().root());
+        match synced {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
         }
     }
 

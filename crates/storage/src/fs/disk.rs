@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -248,14 +248,26 @@ impl Disk {
     }
 
     /// Makes everything written to the file system of `file` durable, including names. From Linux 5.8 on it
-    /// reports writes that failed since that file was opened.
-    pub(crate) fn sync_file_system(&self, file: &File, path: &Path) -> Result<(), StoreError> {
-        self.call("syncfs", Call::Sync, path, || fs::syncfs(file))
+    /// reports writes that failed since that file was opened. False: that is not possible here.
+    pub(crate) fn sync_whole(&self, file: impl AsFd, path: &Path) -> Result<bool, StoreError> {
+        match self.call("syncfs", Call::Sync, path, || fs::syncfs(file)) {
+            Ok(()) => Ok(true),
+            // The kernel does not support it, or a filter of system calls forbids it.
+            Err(error) if [Errno::NOSYS, Errno::PERM, Errno::INVAL].iter().any(|errno| error.is(*errno)) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a directory.
+    pub(crate) fn open_directory(&self, path: &Path) -> Result<File, StoreError> {
+        self.open("open", path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
     /// Makes the names in a directory durable.
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
-        let directory = self.open("open", path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let directory = self.open_directory(path)?;
         match self.call("fsync", Call::Sync, path, || fs::fsync(&directory)) {
             // Some network and FUSE file systems do not support it.
             Err(error) if error.is(Errno::INVAL) => Ok(()),

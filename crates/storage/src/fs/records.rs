@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::file_cache::Cached;
 use super::jobs::Sort;
 use super::publish::{self, Durability};
+use super::removal::SYNC_COUNT;
 use super::small_file::{Content, Small};
 use super::store::FsStore;
 use super::timestamp;
@@ -182,8 +183,13 @@ impl RecordStore for FsStore {
     }
 
     async fn sync_removals(&self, repositories: &[Repository]) -> Result<(), StoreError> {
-        let repositories = repositories.to_vec();
-        self.run(Sort::Write, move |store| store.sync_removals_blocking(&repositories)).await
+        if repositories.len() > SYNC_COUNT && self.run(Sort::Write, Self::sync_all_removals_blocking).await? {
+            return Ok(());
+        }
+        for some in repositories.chunks(SYNC_COUNT).map(<[_]>::to_vec) {
+            self.run(Sort::Write, move |store| store.sync_removals_blocking(&some)).await?;
+        }
+        Ok(())
     }
 
     async fn remove_repository(&self, repository: &Repository) -> Result<(), StoreError> {

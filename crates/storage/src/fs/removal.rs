@@ -20,11 +20,25 @@ const TREE_DEPTH_MAX: usize = 4;
 /// Names in memory while a directory is emptied.
 const BATCH_COUNT: usize = 1024;
 
+/// Repositories whose directories one job syncs. The file system syncs more of them as a whole, if it can: each
+/// directory by itself costs a write to its journal.
+pub(super) const SYNC_COUNT: usize = 64;
+
 impl FsStore {
     /// The repositories that share the bytes have an entry each in the cache.
     pub(super) fn remove_manifest_bytes_blocking(&self, digest: &Digest) -> Result<u64, StoreError> {
         let path = self.root().layout().manifest(digest);
         self.manifest_cache().change_shared(|(_, of)| of == digest, || self.root().remove(&path))
+    }
+
+    /// Makes everything on the file system durable with one sync. False: it cannot do that.
+    pub(super) fn sync_all_removals_blocking(&self) -> Result<bool, StoreError> {
+        let (root, path) = (self.root(), self.root().layout().root());
+        if !self.partial_files().access.can.syncs_together {
+            return Ok(false);
+        }
+        root.ensure_present()?;
+        root.disk().sync_whole(&root.disk().open_directory(path)?, path)
     }
 
     /// Syncs each directory once.

@@ -16,6 +16,7 @@ use crate::blob_store::BlobStore;
 use crate::conformance::{Engine, whole};
 use crate::error::StoreErrorKind;
 use crate::fs::fault::{Call, Fault};
+use crate::fs::removal::SYNC_COUNT;
 use crate::fs::{FsStore, open};
 use crate::maintain::Maintain;
 use crate::note::NOTE_BYTES_MAX;
@@ -159,6 +160,28 @@ async fn removals_of_many_repositories_are_made_durable_with_one_sync_of_each_di
     place.faults.reset();
     store.sync_removals(&names).await.unwrap();
     assert_eq!(synced(&place), [place.root().join("repositories")]);
+}
+
+#[tokio::test]
+async fn removals_of_very_many_repositories_are_made_durable_with_one_sync() {
+    let place = Place::fast();
+    let store = place.open();
+    let names: Vec<_> = (0..=SYNC_COUNT).map(|number| named(&format!("r{number}"))).collect();
+    store.put_tag(&names[0], &tag(), &record()).await.unwrap();
+    store.remove_tag(&names[0], &tag()).await.unwrap();
+    place.faults.reset();
+    store.sync_removals(&names).await.unwrap();
+    assert_eq!(synced(&place), [place.root()]);
+    // Where that is not possible, each directory is synced.
+    for errno in [Errno::NOSYS, Errno::PERM] {
+        place.faults.reset();
+        place.faults.inject(Some(Call::Sync), 0, Fault::Errno(errno.raw_os_error()));
+        store.sync_removals(&names).await.unwrap();
+        assert_eq!(synced(&place)[..2], [place.root().to_owned(), place.layout().tags(&names[0])]);
+    }
+    place.faults.inject(Some(Call::Sync), 0, Fault::Errno(Errno::IO.raw_os_error()));
+    let error = store.sync_removals(&names).await.unwrap_err();
+    assert_eq!((error.call().as_str(), error.errno()), ("syncfs", Some(Errno::IO.raw_os_error())));
 }
 
 #[tokio::test]
