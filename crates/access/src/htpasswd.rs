@@ -80,6 +80,12 @@ impl Users {
         &self.fingerprint
     }
 
+    /// Whether both files have the same hash for the user, so that the same password is right.
+    pub(crate) fn agree_on(&self, other: &Self, user: &str) -> bool {
+        let (own, others) = (self.users.get(user), other.users.get(user));
+        own.zip(others).is_some_and(|(own, other)| own.hash == other.hash)
+    }
+
     /// Checks a password, and returns the user's name if it is right. Takes from a millisecond to a second of
     /// a processor: the same for every user of the file, and for a name that is not in it.
     pub(crate) fn check(&self, name: &[u8], password: &[u8]) -> Option<Arc<str>> {

@@ -18,8 +18,8 @@ use crate::verifier::{Postponed, Verifier};
 /// The logins of one password file and one file of tokens. Two with the same files are equal.
 #[derive(Debug)]
 pub struct Logins {
-    users: Option<Users>,
-    tokens: Option<Tokens>,
+    users: Option<Arc<Users>>,
+    tokens: Option<Arc<Tokens>>,
     memory: Arc<Memory>,
     /// The checks of passwords in progress. Simultaneous requests with one login share a check.
     checks: Mutex<HashMap<LoginHash, Check>>,
@@ -62,7 +62,19 @@ impl PartialEq for Logins {
 impl Logins {
     /// The logins of these files.
     pub fn new(users: Option<Users>, tokens: Option<Tokens>) -> Self {
+        let (users, tokens) = (users.map(Arc::new), tokens.map(Arc::new));
         Self { users, tokens, memory: Arc::new(Memory::new()), checks: Mutex::default() }
+    }
+
+    /// The same logins, which take over from `before` the passwords that were right and did not change. Else
+    /// one more user in the file would cost a check for each client at once.
+    pub(crate) fn succeeding(&self, before: &Self) -> Self {
+        let still = |login: &Login| match (login, &self.users, &before.users) {
+            (Login::User(name), Some(own), Some(others)) => own.agree_on(others, name),
+            _ => false,
+        };
+        let memory = Arc::new(before.memory.retained(still));
+        Self { users: self.users.clone(), tokens: self.tokens.clone(), memory, checks: Mutex::default() }
     }
 
     /// Proves the login in this value of `Authorization`. Every request comes here, so a password that was

@@ -31,6 +31,7 @@ pub(crate) struct Memory {
     results: RwLock<HashMap<LoginHash, Remembered>>,
 }
 
+#[derive(Clone)]
 struct Remembered {
     /// `None`: the login was wrong.
     login: Option<Login>,
@@ -62,6 +63,15 @@ impl Memory {
         let mut key = [0; KEY_BYTES];
         rand::fill(&mut key).expect("the system has random numbers");
         Self { keyed: Sha256::new_with_prefix(key), results: RwLock::default() }
+    }
+
+    /// A memory of the logins that were right before and are `still` so.
+    pub(crate) fn retained(&self, still: impl Fn(&Login) -> bool) -> Self {
+        let is_kept = |known: &Remembered| known.login.as_ref().is_some_and(&still);
+        let results = self.results.read();
+        let kept = results.iter().filter(|(_, known)| is_kept(known));
+        let kept = kept.map(|(hash, known)| (*hash, known.clone())).collect();
+        Self { keyed: self.keyed.clone(), results: RwLock::new(kept) }
     }
 
     /// The keyed hash of a login.

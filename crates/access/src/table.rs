@@ -62,26 +62,46 @@ impl AccessTable {
         self.common.iter().chain(self.registries.values())
     }
 
-    /// The same table, which takes over from `before` what its unchanged files have proved, and the counts of
-    /// failed logins.
+    /// The same table, which takes over from `before` the logins that were right and did not change, and the
+    /// counts of failed ones.
     #[must_use]
     pub fn succeeding(self, before: &Self) -> Self {
-        let known: Vec<&Arc<Logins>> = before.all().filter_map(|access| access.logins.as_ref()).collect();
-        let keep = |access: Arc<Access>| {
-            let same = access.logins.as_ref().and_then(|own| known.iter().find(|it| **it == own));
-            match same {
-                Some(logins) => {
-                    Arc::new(Access { logins: Some(Arc::clone(logins)), rules: access.rules.clone() })
-                }
-                None => access,
-            }
-        };
+        let mut taken = Vec::new();
+        let common = self.common.map(|access| before.hand_over(access, before.common.as_ref(), &mut taken));
+        let registries = self.registries.into_iter().map(|(name, access)| {
+            let access = before.hand_over(access, before.of(&name), &mut taken);
+            (name, access)
+        });
         Self {
-            registries: self.registries.into_iter().map(|(name, access)| (name, keep(access))).collect(),
-            common: self.common.map(keep),
+            registries: registries.collect(),
+            common,
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
             verifier: Arc::clone(&before.verifier),
         }
+    }
+
+    /// Gives `access`, which takes the place of `earlier`, the logins of this table. Registries that share
+    /// logins share them afterwards: `taken` has pairs of new logins and those in their place.
+    fn hand_over(
+        &self,
+        access: Arc<Access>,
+        earlier: Option<&Arc<Access>>,
+        taken: &mut Vec<[Arc<Logins>; 2]>,
+    ) -> Arc<Access> {
+        let Some(own) = &access.logins else { return access };
+        let shared = taken.iter().find(|[new, _]| Arc::ptr_eq(new, own)).map(|[_, it]| Arc::clone(it));
+        let logins = shared.unwrap_or_else(|| {
+            let same = self.all().filter_map(|access| access.logins.as_ref()).find(|it| *it == own);
+            let earlier = || earlier.and_then(|access| access.logins.as_ref());
+            let logins = match (same, earlier()) {
+                (Some(same), _) => Arc::clone(same),
+                (None, Some(earlier)) => Arc::new(own.succeeding(earlier)),
+                (None, None) => Arc::clone(own),
+            };
+            taken.push([Arc::clone(own), Arc::clone(&logins)]);
+            logins
+        });
+        Arc::new(Access { rules: access.rules.clone(), logins: Some(logins) })
     }
 }

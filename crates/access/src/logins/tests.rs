@@ -189,6 +189,33 @@ async fn a_changed_file_forgets_and_an_unchanged_one_does_not() {
     assert_eq!(verify(&own(&without), &header).await, Verdict::Wrong);
 }
 
+#[tokio::test]
+async fn a_changed_file_costs_no_check_of_the_users_that_stay_the_same() {
+    let line = |name: &str, password| format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap());
+    let table = |text: &str| {
+        let logins = Arc::new(Logins::new(Some(Users::parse(text).unwrap()), None));
+        let access = Arc::new(Access { rules: Default::default(), logins: Some(logins) });
+        let registries = ["quay.io", "ghcr.io"].map(|name| (name.to_owned(), Arc::new((*access).clone())));
+        AccessTable { registries: registries.into(), ..AccessTable::default() }
+    };
+    let own = |table: &AccessTable| Arc::clone(table.of("quay.io").unwrap().logins.as_ref().unwrap());
+    let (alice, bob) = (line("alice", "right"), line("bob", "other"));
+    let before = table(&format!("{alice}{bob}"));
+    for (name, password) in [("alice", "right"), ("bob", "other"), ("carol", "new")] {
+        verify(&own(&before), &basic(name, password)).await;
+    }
+    assert_eq!(recall(&own(&before), &basic("carol", "new")), Some(Verdict::Wrong));
+
+    let after =
+        table(&format!("{alice}{}{}", line("bob", "changed"), line("carol", "new"))).succeeding(&before);
+    assert_eq!(recall(&own(&after), &basic("alice", "right")), Some(user("alice")));
+    assert_eq!(recall(&own(&after), &basic("bob", "other")), None);
+    assert_eq!(verify(&own(&after), &basic("bob", "other")).await, Verdict::Wrong);
+    assert_eq!(recall(&own(&after), &basic("carol", "new")), None, "a wrong login can be right now");
+    let other = after.of("ghcr.io").unwrap().logins.as_ref().unwrap();
+    assert!(Arc::ptr_eq(&own(&after), other), "registries with the same files share a check");
+}
+
 #[test]
 fn s28_debug_output_of_logins_shows_no_secret() {
     let hash = bcrypt::hash("right", 4).unwrap();
