@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oci::{Descriptor, Digest, Manifest, Repository};
+use oci::{Digest, Manifest, Repository, is_foreign_layer};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -53,7 +53,10 @@ impl NamedBlobs {
     /// Notes the blobs in a manifest.
     pub(crate) fn note(&self, repository: &Repository, manifest: &Manifest) {
         let layers = manifest.layers.iter().take(BLOB_COUNT_PER_MANIFEST_MAX);
-        let digests = layers.clone().filter(|layer| is_handed_out(layer)).map(|it| it.digest.clone());
+        let digests = layers
+            .clone()
+            .filter(|layer| !is_foreign_layer(layer.media_type.as_str()))
+            .map(|it| it.digest.clone());
         let layers_of_image = Arc::new(Layers {
             digests: digests.collect(),
             is_read_ahead: AtomicBool::new(false),
@@ -101,11 +104,4 @@ impl Drop for ReadAheadTurn {
     fn drop(&mut self) {
         self.0.is_read_ahead.store(false, Ordering::Relaxed);
     }
-}
-
-/// Whether a registry serves the layer. Foreign layers, also called non-distributable, are served elsewhere
-/// (image-spec, "Non-Distributable Layers").
-fn is_handed_out(layer: &Descriptor) -> bool {
-    let media_type = layer.media_type.as_str();
-    !media_type.contains(".foreign.") && !media_type.contains(".nondistributable.")
 }

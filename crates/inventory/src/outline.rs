@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use oci::Digest;
+use oci::{Digest, is_foreign_layer};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -79,7 +79,8 @@ impl Outline {
         };
         outline.add_children(&contents, document.manifests);
         let config = document.config.into_iter().map(|named| (Role::Config, named));
-        let layers = document.layers.into_iter().flatten().chain(document.blobs.into_iter().flatten());
+        let blobs = document.blobs.and_then(Lenient::value);
+        let layers = document.layers.into_iter().flatten().chain(blobs.into_iter().flatten());
         outline.add_blobs(&contents, config.chain(layers.map(|named| (Role::Layer, named))));
         Some(outline)
     }
@@ -121,7 +122,7 @@ impl Outline {
             let Some(digest) = digest(named.digest) else { continue };
             let Some(size) = missing.remove(&digest) else { continue };
             let media_type = text(named.media_type);
-            let is_elsewhere = media_type.as_deref().is_some_and(is_foreign);
+            let is_elsewhere = media_type.as_deref().is_some_and(is_foreign_layer);
             self.blobs.push(Described { digest, role, media_type, size, is_elsewhere });
         }
         // Those of a manifest of schema 1, which describes none.
@@ -134,10 +135,6 @@ impl Outline {
             is_elsewhere: false,
         }));
     }
-}
-
-fn is_foreign(media_type: &str) -> bool {
-    media_type.contains(".foreign.") || media_type.contains(".nondistributable.")
 }
 
 /// The platform that an image's configuration names, to be shown.
@@ -158,7 +155,8 @@ struct Document {
     artifact_type: Option<Lenient<String>>,
     config: Option<Named>,
     layers: Option<Vec<Named>>,
-    blobs: Option<Vec<Named>>,
+    /// Of an OCI artifact manifest; of other kinds it may be anything.
+    blobs: Option<Lenient<Vec<Named>>>,
     manifests: Option<Vec<Named>>,
     annotations: Option<Lenient<Annotations>>,
 }

@@ -26,7 +26,7 @@ pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error_body::ErrorBody;
 pub use error_code::ErrorCode;
 pub use manifest::{DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError, ManifestKind};
-pub use media_type::{ACCEPTED_MANIFESTS, MediaType, MediaTypeError};
+pub use media_type::{ACCEPTED_MANIFESTS, MediaType, MediaTypeError, is_foreign_layer};
 pub use platform::{Platform, PlatformError, Platforms};
 pub use query::{Query, QueryError};
 pub use range::{ByteRange, RANGE_COUNT_MAX, RangeError, RangeRequest, RangeSet, ResolvedRanges};

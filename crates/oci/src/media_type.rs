@@ -23,6 +23,12 @@ pub struct MediaType(Arc<str>);
 #[error("not a media type")]
 pub struct MediaTypeError;
 
+/// Tells whether layers of this media type are foreign, also called non-distributable: another server than
+/// the registry serves them (image-spec, "Non-Distributable Layers").
+pub fn is_foreign_layer(media_type: &str) -> bool {
+    media_type.contains(".foreign.") || media_type.contains(".nondistributable.")
+}
+
 impl MediaType {
     /// Makes one of the media types that this crate names.
     pub(crate) fn known(text: &'static str) -> Self {
