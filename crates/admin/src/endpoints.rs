@@ -1,6 +1,7 @@
 //! The table of endpoints. To add one, write its handler and a row in [`ENDPOINTS`]; the router and the list
 //! at `/` follow from the table.
 
+mod content;
 mod export;
 mod failure;
 mod health;

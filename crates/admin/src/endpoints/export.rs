@@ -5,10 +5,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use archive::{Selector, export};
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use http::{Response, Uri};
 use oci::Digest;
@@ -18,19 +17,16 @@ use server::SideContent;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::content;
 use super::failure::Failure;
 use super::openapi::object;
 use super::selection::optional;
-use crate::guard::CONTENT_BYTES_MAX;
 use crate::image_work::IMAGE_COUNT_MAX;
 use crate::parts::Parts;
 use crate::streamed::{ARCHIVE_TYPE, Streamed};
 
 /// Pieces of an archive that wait, of about 1 MiB.
 const WAITING_COUNT_MAX: usize = 4;
-
-/// The longest time in which the content must come.
-const CONTENT_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The images of an export and the blobs that are left out.
 #[derive(Debug, Default, Deserialize)]
@@ -52,12 +48,7 @@ pub(super) async fn by_query(State(parts): State<Arc<Parts>>, uri: Uri) -> Respo
 }
 
 pub(super) async fn by_content(State(parts): State<Arc<Parts>>, content: Body) -> Response<String> {
-    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
-    let bytes = tokio::time::timeout(CONTENT_WAIT_MAX, to_bytes(content, bytes_max)).await;
-    let Some(bytes) = bytes.ok().and_then(Result::ok) else {
-        return Failure::parameter("content", "it did not come").answer();
-    };
-    let choice = serde_json::from_slice(&bytes).map_err(|error| Failure::parameter("content", error));
+    let choice = content::read(content).await;
     choice.and_then(|choice| begin(&parts, &choice)).unwrap_or_else(Failure::answer)
 }
 

@@ -1,24 +1,20 @@
 //! `POST /api/import/missing`: which blobs of a list a registry's store lacks, before an import sends them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use archive::Targets as _;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use http::{Response, Uri};
 use oci::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::content;
 use super::failure::{Failure, answer};
 use super::openapi::{list, object};
 use super::selection::required;
-use crate::guard::CONTENT_BYTES_MAX;
 use crate::parts::Parts;
-
-/// The longest time in which the content must come.
-const CONTENT_WAIT_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,13 +28,7 @@ pub(super) async fn missing(State(parts): State<Arc<Parts>>, uri: Uri, content: 
 
 async fn find(parts: &Parts, uri: &Uri, content: Body) -> Result<Value, Failure> {
     let name = required::<String>(uri, "registry")?;
-    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
-    let bytes = tokio::time::timeout(CONTENT_WAIT_MAX, to_bytes(content, bytes_max)).await;
-    let Some(bytes) = bytes.ok().and_then(Result::ok) else {
-        return Err(Failure::parameter("content", "it did not come"));
-    };
-    let blobs: Blobs =
-        serde_json::from_slice(&bytes).map_err(|error| Failure::parameter("content", error))?;
+    let blobs: Blobs = content::read(content).await?;
     let digest = |text: &String| text.parse().map_err(|error| Failure::parameter("digests", error));
     let digests: Vec<Digest> = blobs.digests.iter().map(digest).collect::<Result<_, _>>()?;
     let Ok(Some(target)) = parts.archives.find(&name).await else {

@@ -2,9 +2,8 @@
 //! pins, and `POST /api/pins` changes several.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use http::{Response, Uri};
 use inventory::{Keeper, PinError};
@@ -12,15 +11,12 @@ use oci::{Digest, Repository, Tag};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::content;
 use super::failure::{Failure, answer};
 use super::openapi::{list as array, object};
 use super::selection::{Choice, Selection, keepers};
-use crate::guard::CONTENT_BYTES_MAX;
 use crate::image_work::IMAGE_COUNT_MAX;
 use crate::parts::Parts;
-
-/// The longest time in which the content must come.
-const CONTENT_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The images to pin, and those whose pins are taken back.
 #[derive(Deserialize)]
@@ -90,12 +86,7 @@ pub(super) async fn change(State(parts): State<Arc<Parts>>, content: Body) -> Re
 }
 
 async fn change_all(parts: &Parts, content: Body) -> Result<Value, Failure> {
-    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
-    let bytes = tokio::time::timeout(CONTENT_WAIT_MAX, to_bytes(content, bytes_max)).await;
-    let bytes = bytes.ok().and_then(Result::ok);
-    let bytes = bytes.ok_or_else(|| Failure::parameter("content", "it did not come"))?;
-    let changes: Changes =
-        serde_json::from_slice(&bytes).map_err(|error| Failure::parameter("content", error))?;
+    let changes: Changes = content::read(content).await?;
     if changes.pin.len() + changes.unpin.len() > IMAGE_COUNT_MAX {
         let wrong = format!("at most {IMAGE_COUNT_MAX} images at a time");
         return Err(Failure::parameter("pin", wrong));

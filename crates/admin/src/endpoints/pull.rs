@@ -6,9 +6,8 @@
 //! answer has one JSON document on each line.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
 use http::Response;
@@ -16,15 +15,12 @@ use serde_json::{Value, json};
 use server::SideContent;
 use tokio::sync::mpsc;
 
+use super::content;
 use super::failure::{Failure, answer};
 use super::openapi::object;
-use crate::guard::CONTENT_BYTES_MAX;
 use crate::image_work::{IMAGE_COUNT_MAX, ImageRequest, ImageWork};
 use crate::parts::Parts;
 use crate::streamed::{LINES_TYPE, Streamed};
-
-/// The longest time in which the content must come.
-const CONTENT_WAIT_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn pull(State(parts): State<Arc<Parts>>, content: Body) -> Response<String> {
     begin(&parts, content, |work, request| work.pull(request)).await
@@ -50,13 +46,7 @@ async fn begin(
 }
 
 async fn read(content: Body) -> Result<ImageRequest, Failure> {
-    let bytes_max = usize::try_from(CONTENT_BYTES_MAX).unwrap_or(usize::MAX);
-    let bytes = tokio::time::timeout(CONTENT_WAIT_MAX, to_bytes(content, bytes_max)).await;
-    let bytes =
-        bytes.ok().and_then(Result::ok).ok_or_else(|| Failure::parameter("content", "it did not come"))?;
-    let document: Value =
-        serde_json::from_slice(&bytes).map_err(|error| Failure::parameter("content", error))?;
-    let Value::Object(members) = document else {
+    let Value::Object(members) = content::read(content).await? else {
         return Err(Failure::parameter("content", "expected a JSON object"));
     };
     let mut request = ImageRequest { images: Vec::new(), platforms: None, with_referrers: false };

@@ -47,16 +47,15 @@ pub(super) fn keepers(all: &CommonKeeper, uri: &Uri) -> Result<Vec<Arc<Keeper>>,
 
 fn keepers_of(all: &CommonKeeper, registry: Option<&str>) -> Result<Vec<Arc<Keeper>>, Failure> {
     let mut keepers = all.keepers();
-    if let Some(name) = registry {
-        let mut served: Vec<_> = keepers.iter().map(|keeper| keeper.inventory().name().to_owned()).collect();
-        keepers.retain(|keeper| keeper.inventory().name() == name);
-        if keepers.is_empty() {
-            served.sort_unstable();
-            return Err(Failure::unknown_registry(name, &served));
-        }
+    if let Some(name) = registry
+        && let Some(at) = keepers.iter().position(|keeper| keeper.inventory().name() == name)
+    {
+        return Ok(vec![keepers.swap_remove(at)]);
     }
     keepers.sort_by(|one, other| one.inventory().name().cmp(other.inventory().name()));
-    Ok(keepers)
+    let Some(name) = registry else { return Ok(keepers) };
+    let served: Vec<_> = keepers.iter().map(|keeper| keeper.inventory().name().to_owned()).collect();
+    Err(Failure::unknown_registry(name, &served))
 }
 
 /// One image in one registry, as the query names it.
