@@ -56,5 +56,5 @@ pub use scrub_state::ScrubReport;
 pub use settings::Settings;
 pub use store_health::{StoreHealth, WriteTrouble};
 pub use upstream::{LoginState, LoginStatus};
-pub use warm::{RefreshError, WarmError, WarmProgress, Warmed};
+pub use warm::{RefreshError, Wanted, WarmError, WarmProgress, Warmed};
 pub use warm_room::KeptBlobs;

@@ -49,53 +49,39 @@ pub struct Warmed {
     pub referrer_count: Option<usize>,
 }
 
+/// An image that is to be in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Its repository.
+    pub repository: &'a Repository,
+    /// Its tag or its digest.
+    pub reference: &'a Reference,
+    /// The platforms for which it is wanted.
+    pub platforms: &'a Platforms,
+    /// Whether everything that is attached to it, such as signatures, is wanted too. A tag that has moved
+    /// moves when that is here.
+    pub with_referrers: bool,
+}
+
 impl Backend {
-    /// Brings an image into the store, for these platforms, and adds its blobs to `kept`. It does not push
-    /// out those that are in `kept` already. A tag that names an older image that a client can pull from the
-    /// store keeps naming it until the new one is whole. When the future is dropped, no further part is
-    /// fetched; what has come stays, and the next warming goes on there.
+    /// Brings an image into the store, and adds its blobs to `kept`. It does not push out those that are in
+    /// `kept` already. A tag that names an older image that a client can pull from the store keeps naming it
+    /// until the new one is whole. When the future is dropped, no further part is fetched; what has come
+    /// stays, and the next warming goes on there.
     ///
     /// # Errors
     /// [`WarmError`]; what came before the error stays.
     pub async fn warm(
         &self,
-        repository: &Repository,
-        reference: &Reference,
-        platforms: &Platforms,
+        wanted: Wanted<'_>,
         kept: &KeptBlobs,
         progress: &WarmProgress,
     ) -> Result<Warmed, WarmError> {
-        let bringing = Bringing::new(self, repository, platforms, kept, progress);
-        self.warm_all(reference, bringing, false).await
-    }
-
-    /// As [`warm`](Self::warm), with everything that is attached to the image, such as signatures. A tag that
-    /// has moved moves when that is here too.
-    ///
-    /// # Errors
-    /// As there.
-    pub async fn warm_with_referrers(
-        &self,
-        repository: &Repository,
-        reference: &Reference,
-        platforms: &Platforms,
-        kept: &KeptBlobs,
-        progress: &WarmProgress,
-    ) -> Result<Warmed, WarmError> {
-        let bringing = Bringing::new(self, repository, platforms, kept, progress);
-        self.warm_all(reference, bringing, true).await
-    }
-
-    async fn warm_all(
-        &self,
-        reference: &Reference,
-        mut bringing: Bringing<'_>,
-        with_referrers: bool,
-    ) -> Result<Warmed, WarmError> {
+        let mut bringing = Bringing::new(self, wanted.repository, wanted.platforms, kept, progress);
         let mut attempt_count = 0;
         loop {
             attempt_count += 1;
-            match self.warm_once(&mut bringing, reference, with_referrers).await {
+            match self.warm_once(&mut bringing, wanted).await {
                 Err(WarmError::Removed | WarmError::Moved) if attempt_count < ATTEMPT_COUNT_MAX => {}
                 ended => return ended,
             }
@@ -105,10 +91,8 @@ impl Backend {
     async fn warm_once(
         &self,
         bringing: &mut Bringing<'_>,
-        reference: &Reference,
-        with_referrers: bool,
+        Wanted { repository, reference, platforms, with_referrers }: Wanted<'_>,
     ) -> Result<Warmed, WarmError> {
-        let (repository, platforms) = (bringing.repository, bringing.platforms);
         let Pulled { answer, held_back } = self.pull_patiently(repository, reference).await?;
         bringing.note_manifest(&answer);
         let (digest, is_stale) = (answer.digest.clone(), answer.outcome == Outcome::Stale);

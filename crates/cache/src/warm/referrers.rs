@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use inventory::Contents;
 use oci::{Digest, Page, Platforms, Query, Reference, Repository};
 
-use super::Warmed;
 use super::bringing::{WarmProgress, is_fetched};
 use super::error::WarmError;
+use super::{Wanted, Warmed};
 use crate::backend::Backend;
 use crate::error::PullError;
 use crate::outcome::Outcome;
@@ -21,6 +21,10 @@ const SUBJECT_COUNT_MAX: usize = 256;
 
 /// The most referrers of one manifest.
 const REFERRER_COUNT_MAX: usize = 256;
+
+/// The most attached images of one image, and their most manifests, in all.
+const ATTACHED_COUNT_MAX: usize = 512;
+const ATTACHED_MANIFEST_COUNT_MAX: usize = 4096;
 
 /// The most pages of one list of referrers.
 const PAGE_COUNT_MAX: usize = 16;
@@ -54,12 +58,18 @@ impl Backend {
     ) -> Result<Attached, WarmError> {
         // Each with the bytes that came from the upstream when it was found.
         let (mut attached, mut found) = (Attached::default(), BTreeMap::new());
-        for subject in subjects.iter().take(SUBJECT_COUNT_MAX) {
+        if subjects.len() > SUBJECT_COUNT_MAX {
+            return Err(of_referrer("the lists for its manifests".to_owned(), WarmError::Unreadable));
+        }
+        for subject in subjects {
             let listed = self.list_referrers(repository, subject).await;
             let (listed, is_stale) =
                 listed.map_err(|why| of_referrer(format!("the list for {subject}"), why))?;
             attached.is_stale |= is_stale;
             found.extend(listed.into_iter().map(|digest| (digest.to_string(), 0)));
+            if found.len() > ATTACHED_COUNT_MAX {
+                return Err(of_referrer(format!("the list for {subject}"), WarmError::Unreadable));
+            }
             for tag in inventory::referrers_tags(subject) {
                 let text = tag.to_string();
                 match self.find_tag(repository, &Reference::Tag(tag)).await {
@@ -76,9 +86,14 @@ impl Backend {
         for (text, found_bytes) in found {
             let reference: Reference = text.parse().expect("it was made from a digest or a tag");
             let progress = WarmProgress::default();
-            let warming = self.warm(repository, &reference, &Platforms::All, kept, &progress);
-            let warmed = Box::pin(warming).await.map_err(|why| of_referrer(text, why))?;
+            let (reference, platforms, with_referrers) = (&reference, &Platforms::All, false);
+            let wanted = Wanted { repository, reference, platforms, with_referrers };
+            let warming = self.warm(wanted, kept, &progress);
+            let warmed = Box::pin(warming).await.map_err(|why| of_referrer(text.clone(), why))?;
             attached.add(warmed, found_bytes);
+            if attached.manifests.len() > ATTACHED_MANIFEST_COUNT_MAX {
+                return Err(of_referrer(text, WarmError::Unreadable));
+            }
         }
         Ok(attached)
     }

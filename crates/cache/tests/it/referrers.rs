@@ -1,7 +1,7 @@
 //! What is attached to an image comes with it when that is asked for.
 
-use cache::{KeptBlobs, PullError, Want, WarmError, WarmProgress, Warmed};
-use oci::{Digest, Page, Reference};
+use cache::{KeptBlobs, PullError, Want, Wanted, WarmError, WarmProgress, Warmed};
+use oci::{Algorithm, Digest, Page, Platforms, Reference};
 use upstream::ErrorKind;
 
 use crate::upstream::MemoryUpstream;
@@ -12,9 +12,14 @@ use crate::world::{World, read, repository};
 const SIGNATURE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 
 async fn warm(world: &World) -> Result<Warmed, WarmError> {
-    let (reference, platforms): (Reference, _) = ("1".parse().unwrap(), "linux/amd64".parse().unwrap());
-    let (kept, progress) = (KeptBlobs::default(), WarmProgress::default());
-    world.backend.warm_with_referrers(&repository(), &reference, &platforms, &kept, &progress).await
+    warm_for(world, "linux/amd64").await
+}
+
+async fn warm_for(world: &World, platforms: &str) -> Result<Warmed, WarmError> {
+    let (reference, platforms): (Reference, Platforms) = ("1".parse().unwrap(), platforms.parse().unwrap());
+    let (repository, reference, platforms) = (&repository(), &reference, &platforms);
+    let wanted = Wanted { repository, reference, platforms, with_referrers: true };
+    world.backend.warm(wanted, &KeptBlobs::default(), &WarmProgress::default()).await
 }
 
 /// An index that names manifests, as the upstream writes a list of referrers.
@@ -118,4 +123,24 @@ async fn an_outage_is_no_proof_that_nothing_is_attached() {
     let error = warm(&world).await.unwrap_err();
     let WarmError::Referrer { why, .. } = &error else { panic!("{error:?}") };
     assert!(matches!(**why, WarmError::Pull(PullError::UpstreamUnavailable { .. })), "{error:?}");
+}
+
+/// Each list is short enough.
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_attaches_too_much_in_all_is_not_followed() {
+    let world = World::new();
+    let image = Image::put(&world.upstream, "1", 0);
+    let listed = |subject: &Digest, count: usize| {
+        let digest = |number| Digest::of(Algorithm::Sha256, format!("{subject} {number}").as_bytes());
+        let digests: Vec<_> = (0..count).map(digest).collect();
+        world.upstream.list_referrers(subject, vec![index_of(&digests.iter().collect::<Vec<_>>())]);
+    };
+    let manifests = warm_for(&world, "all").await.unwrap().manifests;
+    assert_eq!((manifests.len(), &manifests[0]), (3, &image.index));
+    manifests.iter().for_each(|subject| listed(subject, 200));
+    let asked = world.upstream.count("GET manifest");
+    let error = warm_for(&world, "all").await.unwrap_err();
+    let WarmError::Referrer { why, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(**why, WarmError::Unreadable);
+    assert_eq!(world.upstream.count("GET manifest"), asked, "none of them was requested");
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cache::{Bounds, KeptBlobs, Outcome, PullError, Settings, Want, WarmError, WarmProgress, Warmed};
+use cache::{Bounds, KeptBlobs, Outcome, PullError, Settings, Want, Wanted, WarmError, WarmProgress, Warmed};
 use inventory::Keeper;
-use oci::{Algorithm, Digest, Platforms, Reference};
+use oci::{Algorithm, Digest, Platforms, Reference, Repository};
 use policy::eviction::{Cap, Limits};
 use storage::MemoryStore;
 use tokio_util::sync::CancellationToken;
@@ -68,10 +68,12 @@ impl Image {
 pub(crate) async fn warm_for(world: &World, reference: &str, platforms: &str) -> Result<Warmed, WarmError> {
     let (reference, platforms): (Reference, Platforms) =
         (reference.parse().unwrap(), platforms.parse().unwrap());
-    world
-        .backend
-        .warm(&repository(), &reference, &platforms, &KeptBlobs::default(), &WarmProgress::default())
-        .await
+    let (kept, progress) = (KeptBlobs::default(), WarmProgress::default());
+    world.backend.warm(wanted(&repository(), &reference, &platforms), &kept, &progress).await
+}
+
+fn wanted<'a>(repository: &'a Repository, reference: &'a Reference, platforms: &'a Platforms) -> Wanted<'a> {
+    Wanted { repository, reference, platforms, with_referrers: false }
 }
 
 /// The length of all manifests of an image.
@@ -94,11 +96,9 @@ async fn a_warmed_image_is_pulled_with_the_upstream_gone_and_nothing_else_was_fe
     let progress = WarmProgress::default();
     let reference: Reference = "1".parse().unwrap();
     let platforms: Platforms = "linux/amd64".parse().unwrap();
-    let warmed = world
-        .backend
-        .warm(&repository(), &reference, &platforms, &KeptBlobs::default(), &progress)
-        .await
-        .unwrap();
+    let kept = KeptBlobs::default();
+    let warmed =
+        world.backend.warm(wanted(&repository(), &reference, &platforms), &kept, &progress).await.unwrap();
     assert_eq!((&warmed.digest, warmed.was_held, warmed.is_stale), (&image.index, false, false));
     assert_eq!(
         (warmed.manifests.len(), warmed.platforms.len(), warmed.total_bytes),
@@ -246,10 +246,10 @@ async fn an_image_that_does_not_fit_is_refused_before_its_first_layer() {
     let progress = WarmProgress::default();
     let platforms: Platforms = "linux/amd64".parse().unwrap();
     let reference: Reference = "1".parse().unwrap();
-    world.backend.warm(&repository(), &reference, &platforms, &kept, &progress).await.unwrap();
+    world.backend.warm(wanted(&repository(), &reference, &platforms), &kept, &progress).await.unwrap();
     let reference: Reference = "2".parse().unwrap();
     let asked = world.upstream.count("GET blob");
-    let second = world.backend.warm(&repository(), &reference, &platforms, &kept, &progress).await;
+    let second = world.backend.warm(wanted(&repository(), &reference, &platforms), &kept, &progress).await;
     assert!(matches!(second, Err(WarmError::NoRoom(bytes)) if bytes == 3 * BYTES as u64 + 304), "{second:?}");
     assert_eq!(world.upstream.count("GET blob"), asked);
     stop.cancel();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cache::{Backend, KeptBlobs, WarmError, WarmProgress, Warmed};
+use cache::{Backend, KeptBlobs, Wanted, WarmError, WarmProgress, Warmed};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use oci::{Digest, Platform, Repository};
@@ -114,12 +114,9 @@ impl Run<'_> {
     async fn warm_target(&self, target: &Target, progress: &WarmProgress) -> Result<Warmed, WarmError> {
         let Target { backend, repository, reference } = target;
         let kept = Arc::clone(self.kept.lock().entry(target.registry().to_owned()).or_default());
-        let platforms = &self.choice.platforms;
-        let warmed = if self.choice.with_referrers {
-            backend.warm_with_referrers(repository, reference, platforms, &kept, progress).await?
-        } else {
-            backend.warm(repository, reference, platforms, &kept, progress).await?
-        };
+        let Choice { platforms, with_referrers } = self.choice;
+        let wanted = Wanted { repository, reference, platforms, with_referrers: *with_referrers };
+        let warmed = backend.warm(wanted, &kept, progress).await?;
         self.done.lock().push((Arc::clone(backend), repository.clone(), warmed.manifests.clone()));
         Ok(warmed)
     }
