@@ -37,8 +37,21 @@ struct State {
     /// The moment from which the ages of an earlier process count back.
     base: Moment,
     noted: Option<Noted>,
+    /// How far the wall clock is behind the furthest time that it has shown.
+    behind: Duration,
     /// Until then, nothing goes because it was not used.
     rests_until: Option<Instant>,
+}
+
+/// The state of a clock that the next process takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Handover {
+    /// The wall clock's time.
+    pub(crate) at: SystemTime,
+    /// How far the wall clock is behind the furthest time that it has shown.
+    pub(crate) behind: Duration,
+    /// For so long, nothing goes because it was not used.
+    pub(crate) rest: Duration,
 }
 
 /// A moment on all three clocks.
@@ -53,7 +66,8 @@ impl Clock {
     /// Starts a clock.
     pub(crate) fn starting(wall: WallClock) -> Self {
         let start = Moment { at: Instant::now(), wall: wall(), scale: ORIGIN };
-        let state = State { agreed: start, base: start, noted: None, rests_until: None };
+        let state =
+            State { agreed: start, base: start, noted: None, behind: Duration::ZERO, rests_until: None };
         Self { wall, started_at: start.at, paused: AtomicU32::new(0), state: Mutex::new(state) }
     }
 
@@ -68,19 +82,26 @@ impl Clock {
         (self.wall)()
     }
 
-    /// Takes over from an earlier process, whose last noted moment was at the wall clock's time `at`, the
-    /// first time that it is called.
-    pub(crate) fn continue_from(&self, at: SystemTime) -> Course {
+    /// Takes over from an earlier process, which left `noted`, the first time that it is called.
+    pub(crate) fn continue_from(&self, noted: Handover) -> Course {
         let mut state = self.state.lock();
         if state.noted.is_some() {
             return Course::Steady;
         }
         let base = self.moment();
-        let course = Course::of(at, base.wall, Duration::ZERO);
+        let (course, behind) = Course::of(noted.at, base.wall, Duration::ZERO).beyond(noted.behind);
         state.base = base;
-        state.noted = Some(Noted { at, counted: course.counted() });
-        state.rest(course);
+        state.behind = behind;
+        state.noted = Some(Noted { at: noted.at, counted: course.counted() });
+        state.rest(course.rest().max(noted.rest));
         course
+    }
+
+    /// The state for the next process.
+    pub(crate) fn handover(&self) -> Handover {
+        let state = self.state.lock();
+        let rest = state.rests_until.map_or(Duration::ZERO, |until| until - Instant::now());
+        Handover { at: self.wall_now(), behind: state.behind, rest }
     }
 
     /// Compares the wall clock with the monotonic one, and counts a pause.
@@ -88,11 +109,16 @@ impl Clock {
         let mut state = self.state.lock();
         let now = self.moment();
         let course = Course::of(state.agreed.wall, now.wall, now.at - state.agreed.at);
-        if course != Course::Steady {
-            self.paused.fetch_add(to_seconds(course.counted()), Ordering::Relaxed);
-            state.agreed = Moment { scale: self.now(), ..now };
-            state.rest(course);
+        if course == Course::Steady {
+            return course;
         }
+        let (course, behind) = course.beyond(state.behind);
+        // The lock is held, so nothing else writes it.
+        let paused = self.paused.load(Ordering::Relaxed).saturating_add(to_seconds(course.counted()));
+        self.paused.store(paused, Ordering::Relaxed);
+        state.agreed = Moment { scale: self.now(), ..now };
+        state.behind = behind;
+        state.rest(course.rest());
         course
     }
 
@@ -133,8 +159,8 @@ impl Clock {
 }
 
 impl State {
-    fn rest(&mut self, course: Course) {
-        let until = Instant::now() + course.rest();
+    fn rest(&mut self, rest: Duration) {
+        let until = Instant::now() + rest;
         self.rests_until = Some(self.rests_until.map_or(until, |before| before.max(until)));
     }
 }

@@ -151,7 +151,7 @@ async fn read_uses(inventory: &Inventory) -> Option<Uses> {
         return None;
     };
     if !inventory.is_complete() {
-        log_course(inventory, inventory.clock().continue_from(uses.at));
+        log_course(inventory, inventory.clock().continue_from(uses.clock));
     }
     Some(uses)
 }
@@ -181,9 +181,11 @@ pub(crate) async fn write_uses(inventory: &Inventory, is_due: bool) -> bool {
     if !inventory.is_complete() || !(inventory.model.take_changed() || is_due) {
         return false;
     }
+    // The next process must know of a clock that was set a moment ago.
+    log_course(inventory, inventory.clock().follow());
     let now = inventory.clock().now();
     let age = |used: Seconds| now.saturating_sub(used);
-    let mut uses = Uses { at: inventory.clock().wall_now(), manifests: Vec::new(), blobs: Vec::new() };
+    let mut uses = Uses { clock: inventory.clock().handover(), manifests: Vec::new(), blobs: Vec::new() };
     let mut from = Some(0);
     while let Some(at) = from {
         let (rows, next) = inventory.model.images.read().rows(at, PAGE_COUNT);

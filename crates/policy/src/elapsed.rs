@@ -34,14 +34,30 @@ impl Course {
             Ok(shown) => (shown.saturating_sub(passed), passed.saturating_sub(shown)),
             Err(error) => (Duration::ZERO, error.duration().saturating_add(passed)),
         };
+        if back > ADJUSTMENT_MAX { Self::Back(back) } else { Self::ahead_by(ahead) }
+    }
+
+    fn ahead_by(ahead: Duration) -> Self {
         if ahead > PAUSE_COUNTED_MAX {
             Self::Ahead(ahead)
         } else if ahead > ADJUSTMENT_MAX {
             Self::Pause(ahead)
-        } else if back > ADJUSTMENT_MAX {
-            Self::Back(back)
         } else {
             Self::Steady
+        }
+    }
+
+    /// Returns the part of the course that goes beyond the furthest time that the wall clock has shown, where
+    /// it was `behind` that time, and how far it is behind it now. Only that part is new: a clock that is set
+    /// back and ahead again makes nothing older, however often that happens.
+    #[must_use]
+    pub fn beyond(self, behind: Duration) -> (Self, Duration) {
+        match self {
+            Self::Steady => (self, behind),
+            Self::Back(by) => (self, behind.saturating_add(by)),
+            Self::Pause(by) | Self::Ahead(by) => {
+                (Self::ahead_by(by.saturating_sub(behind)), behind.saturating_sub(by))
+            }
         }
     }
 

@@ -1,23 +1,26 @@
 //! The note of last uses.
 //!
-//! It begins with `uses`, a version and two counts, and the wall clock's time of its writing (seconds since
-//! 1970, 8 bytes); then come as many rows of a key (8 bytes) and an age (seconds before that time, 4 bytes)
-//! for manifests and for blobs, and the SHA-256 digest of everything before, in hex. Numbers are
-//! little-endian. Ages hold whatever the wall clock shows, then and later.
+//! It begins with `uses`, a version and two counts, and the state of the clock: the wall clock's time of the
+//! writing (since 1970), how far that is behind the furthest time that it has shown, and how long nothing
+//! goes because it was not used (seconds, 8 bytes each). Then come as many rows of a key (8 bytes) and an age
+//! (seconds before that time, 4 bytes) for manifests and for blobs, and the SHA-256 digest of everything
+//! before, in hex. Numbers are little-endian. Ages hold whatever the wall clock shows, then and later.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest, Repository};
+use policy::elapsed::PAUSE_COUNTED_MAX;
 
+use crate::clock::Handover;
 use crate::short_digest::key_of;
 
 /// The note's name in the store.
 pub(crate) const NAME: &str = "uses";
 
 const MAGIC: &[u8; 4] = b"uses";
-const VERSION: u32 = 2;
-const HEAD_BYTES: usize = 24;
+const VERSION: u32 = 3;
+const HEAD_BYTES: usize = 40;
 const ROW_BYTES: usize = 12;
 const HASH_BYTES: usize = 64;
 
@@ -27,8 +30,8 @@ type Age = u32;
 /// Last uses by key, sorted.
 #[derive(Debug)]
 pub(crate) struct Uses {
-    /// The wall clock when the note is written.
-    pub(crate) at: SystemTime,
+    /// The clock when the note is written.
+    pub(crate) clock: Handover,
     pub(crate) manifests: Vec<(u64, Age)>,
     pub(crate) blobs: Vec<(u64, Age)>,
 }
@@ -53,8 +56,13 @@ impl Uses {
         }
         let (manifests, blobs) = rows.split_at_checked(manifest_bytes)?;
         let (manifests, blobs) = (sorted(parse_rows(manifests)), sorted(parse_rows(blobs)));
-        let at = u64::from_le_bytes(body.get(16..HEAD_BYTES)?.try_into().ok()?);
-        Some(Self { at: UNIX_EPOCH.checked_add(Duration::from_secs(at))?, manifests, blobs })
+        let seconds = |at: usize| {
+            let bytes = body.get(at..at + 8)?.try_into().ok()?;
+            Some(Duration::from_secs(u64::from_le_bytes(bytes)))
+        };
+        let at = UNIX_EPOCH.checked_add(seconds(16)?)?;
+        let clock = Handover { at, behind: seconds(24)?, rest: seconds(32)?.min(PAUSE_COUNTED_MAX) };
+        Some(Self { clock, manifests, blobs })
     }
 
     /// The note's text.
@@ -66,8 +74,10 @@ impl Uses {
         for number in [VERSION, count(&self.manifests), count(&self.blobs)] {
             note.extend_from_slice(&number.to_le_bytes());
         }
-        let at = self.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        note.extend_from_slice(&at.to_le_bytes());
+        let Handover { at, behind, rest } = self.clock;
+        for time in [at.duration_since(UNIX_EPOCH).unwrap_or_default(), behind, rest] {
+            note.extend_from_slice(&time.as_secs().to_le_bytes());
+        }
         for (key, age) in self.manifests.iter().chain(&self.blobs) {
             note.extend_from_slice(&key.to_le_bytes());
             note.extend_from_slice(&age.to_le_bytes());
@@ -126,12 +136,14 @@ mod tests {
         let digest = Digest::of(Algorithm::Sha256, b"a");
         let key = manifest_key(&repository, &digest);
         let at = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let uses = Uses { at, manifests: vec![(key, 7), (1, 2)], blobs: vec![(key_of(&digest), 9)] };
+        let seconds = Duration::from_secs;
+        let clock = Handover { at, behind: seconds(70 * 365 * 86_400), rest: seconds(50_000) };
+        let uses = Uses { clock, manifests: vec![(key, 7), (1, 2)], blobs: vec![(key_of(&digest), 9)] };
         let note = uses.to_bytes();
         let read = Uses::parse(&note).unwrap();
-        let ages = [7, 9].map(|age| Some(Duration::from_secs(age)));
+        let ages = [7, 9].map(|age| Some(seconds(age)));
         assert_eq!([read.of_manifest(&repository, &digest), read.of_blob(&digest)], ages);
-        assert_eq!(read.at, at);
+        assert_eq!(read.clock, clock);
         let other = Digest::of(Algorithm::Sha256, b"b");
         assert_eq!((read.of_manifest(&repository, &other), read.of_blob(&other)), (None, None));
         for at in 0..note.len() {
@@ -140,7 +152,7 @@ mod tests {
             assert!(Uses::parse(&damaged).is_none(), "byte {at}");
             assert!(Uses::parse(&note[..at]).is_none(), "{at} bytes");
         }
-        let empty = Uses { at: UNIX_EPOCH, manifests: Vec::new(), blobs: Vec::new() };
+        let empty = Uses { clock, manifests: Vec::new(), blobs: Vec::new() };
         assert!(Uses::parse(&empty.to_bytes()).is_some());
     }
 }

@@ -153,3 +153,40 @@ async fn time_without_any_use_counts_when_the_process_ends_in_a_crash() {
     run_for(&place, 34 * HOUR).await;
     assert_eq!(place.hold(&images).await, [false; 3]);
 }
+
+/// A machine without a battery for its clock starts in 1970 or years ahead, and gets the time a moment later.
+#[tokio::test(start_paused = true)]
+async fn restarts_with_a_wrong_clock_that_is_corrected_make_nothing_old() {
+    for wrong in [after(UNIX_EPOCH, 7), after(start(), 70 * YEAR)] {
+        let (mut place, images) = stopped().await;
+        for _ in 0..40 {
+            let right = place.wall.now();
+            place = place.restarted_at(wrong, unused_for(10)).await;
+            let cancel = CancellationToken::new();
+            let running = tokio::spawn(Arc::clone(&place.keeper).run(cancel.clone()));
+            tokio::time::sleep(Duration::from_secs(40)).await;
+            place.wall.set(after(right, 100));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            cancel.cancel();
+            running.await.unwrap();
+        }
+        let place = place.restarted_at(place.wall.now(), unused_for(10)).await;
+        run_for(&place, 4 * DAY).await;
+        assert_eq!(place.hold(&images).await, [true; 3]);
+        run_for(&place, 6 * DAY).await;
+        assert_eq!(place.hold(&images).await, [false; 3], "the rule holds again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_have_their_time_after_a_pause_whatever_restarts_there_are() {
+    let (place, images) = stopped().await;
+    let mut place = place.restarted_at(after(place.wall.now(), 22 * HOUR), unused_for(1)).await;
+    for _ in 0..5 {
+        run_for(&place, HOUR).await;
+        place = place.restarted_at(place.wall.now(), unused_for(1)).await;
+    }
+    assert_eq!(place.hold(&images).await, [true; 3]);
+    run_for(&place, 18 * HOUR).await;
+    assert_eq!(place.hold(&images).await, [false; 3], "and no longer");
+}

@@ -46,6 +46,30 @@ fn a_pause_counts_up_to_a_day_and_a_clock_that_was_set_back_counts_nothing() {
 }
 
 #[test]
+fn only_time_beyond_the_furthest_one_that_the_clock_has_shown_is_new() {
+    let [year, day, hour] = [YEAR, DAY, HOUR].map(seconds);
+    // The course, how far the clock was behind; the new part, and how far it is behind now.
+    let cases = [
+        (Course::Steady, year, Course::Steady, year),
+        (Course::Back(year), hour, Course::Back(year), year + hour),
+        (Course::Pause(hour), Duration::ZERO, Course::Pause(hour), Duration::ZERO),
+        (Course::Ahead(year), Duration::ZERO, Course::Ahead(year), Duration::ZERO),
+        // A clock that was set back comes back, at the most up to where it was.
+        (Course::Ahead(year), year, Course::Steady, Duration::ZERO),
+        (Course::Ahead(year), year + hour, Course::Steady, hour),
+        (Course::Pause(hour), year, Course::Steady, year - hour),
+        // It goes further.
+        (Course::Ahead(year + hour), year, Course::Pause(hour), Duration::ZERO),
+        (Course::Ahead(year), day, Course::Ahead(year - day), Duration::ZERO),
+        (Course::Ahead(year), year - seconds(MINUTE), Course::Steady, Duration::ZERO),
+        (Course::Back(Duration::MAX), hour, Course::Back(Duration::MAX), Duration::MAX),
+    ];
+    for (course, behind, new, now_behind) in cases {
+        assert_eq!(course.beyond(behind), (new, now_behind), "{course:?} {behind:?}");
+    }
+}
+
+#[test]
 fn the_age_of_a_file_goes_by_the_last_noted_moment() {
     let now = 57 * YEAR;
     // The file's time, the last noted moment and what counts since, the age.
