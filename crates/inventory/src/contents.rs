@@ -5,8 +5,10 @@
 //! reading that finds too much keeps a blob longer than needed; one that finds too little would remove a blob
 //! in use.
 
-use oci::{Digest, MANIFEST_BYTES_MAX};
-use serde::Deserialize;
+use std::fmt;
+
+use oci::{Digest, LenientValue, MANIFEST_BYTES_MAX};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// The contents that a manifest names, each once, in the order of their digests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,82 +33,142 @@ pub struct NamedBlob {
 }
 
 impl Contents {
-    /// Reads a manifest. Bytes that are no JSON object with lists where lists belong name nothing; a
-    /// descriptor without a digest that wharf can verify is left out.
+    /// Reads a manifest. Bytes that are no JSON object name nothing; a descriptor without a digest that wharf
+    /// can verify is left out. It finds all that [`oci::Manifest`] does.
     pub fn of(bytes: &[u8]) -> Self {
         let manifest_bytes = bytes.len() as u64;
         Self::read(bytes).unwrap_or_else(|| Self { manifest_bytes, ..Self::default() })
     }
 
-    /// Reads a manifest. `None`: it is no JSON object with lists where lists belong, or too long.
+    /// How many contents it names.
+    pub(crate) fn part_count(&self) -> usize {
+        self.children.len() + self.blobs.len()
+    }
+
+    /// Reads a manifest. `None`: it is no JSON object, or too long.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let manifest_bytes = bytes.len() as u64;
         if bytes.len() > MANIFEST_BYTES_MAX {
             return None;
         }
-        let document = serde_json::from_slice::<Document>(bytes).ok()?;
-        let mut children: Vec<_> =
-            each(document.manifests).filter_map(|named| named.digest?.parse().ok()).collect();
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let document = deserializer.deserialize_map(DocumentVisitor).ok()?;
+        deserializer.end().ok()?;
+        let Document { children, mut blobs, subject } = document;
+        let mut children: Vec<_> = children.into_iter().map(|named| named.digest).collect();
         children.sort_unstable();
         children.dedup();
-        let of_schema_1 = each(document.fs_layers)
-            .filter_map(|layer| Some(NamedBlob { digest: layer.blob_sum?.parse().ok()?, size: None }));
-        let described = document.config.into_iter().chain(each(document.layers)).chain(each(document.blobs));
-        let described = described.filter_map(|named| {
-            Some(NamedBlob { digest: named.digest?.parse().ok()?, size: named.size.and_then(Size::bytes) })
-        });
-        let mut blobs: Vec<_> = described.chain(of_schema_1).collect();
         blobs.sort_unstable();
         blobs.dedup_by(|next, first| next.digest == first.digest);
-        let subject = document.subject.and_then(|named| named.digest?.parse().ok());
+        let subject = subject.into_iter().next().map(|named| named.digest);
         Some(Self { children, blobs, subject, manifest_bytes })
     }
 }
 
-fn each<T>(list: Option<Vec<T>>) -> impl Iterator<Item = T> {
-    list.into_iter().flatten()
-}
-
-/// The properties that name contents, of every kind of manifest.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The contents that each property names. Of every kind of manifest, whichever it is.
+#[derive(Default)]
 struct Document {
-    config: Option<Named>,
-    layers: Option<Vec<Named>>,
-    /// Of an OCI artifact manifest.
-    blobs: Option<Vec<Named>>,
-    manifests: Option<Vec<Named>>,
-    /// Of Docker's schema 1.
-    fs_layers: Option<Vec<FsLayer>>,
-    subject: Option<Named>,
+    children: Vec<NamedBlob>,
+    blobs: Vec<NamedBlob>,
+    subject: Vec<NamedBlob>,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    digest: Option<String>,
-    size: Option<Size>,
-}
+struct DocumentVisitor;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct FsLayer {
-    blob_sum: Option<String>,
-}
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
 
-/// A size of any shape: a wrong one does not make a descriptor useless.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Size {
-    Bytes(u64),
-    Other(serde::de::IgnoredAny),
-}
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
 
-impl Size {
-    fn bytes(self) -> Option<u64> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Other(_) => None,
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut document = Document::default();
+        while let Some(name) = map.next_key::<String>()? {
+            let named = match name.as_str() {
+                "manifests" => &mut document.children,
+                // `blobs` is of an OCI artifact manifest, `fsLayers` of Docker's schema 1.
+                "config" | "layers" | "blobs" | "fsLayers" => &mut document.blobs,
+                "subject" => &mut document.subject,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            named.extend(map.next_value::<Named>()?.0);
         }
+        Ok(document)
+    }
+}
+
+/// The contents that a value names: a descriptor itself, a list the descriptors in it, any other value none.
+/// So a property that is malformed, or that another program means otherwise, hides no other one.
+#[derive(Default)]
+struct Named(Vec<NamedBlob>);
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NamedVisitor)
+    }
+}
+
+struct NamedVisitor;
+
+impl<'de> Visitor<'de> for NamedVisitor {
+    type Value = Named;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Named, E> {
+        Ok(Named::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Named, E> {
+        Ok(Named::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Named, E> {
+        Ok(Named::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Named, E> {
+        Ok(Named::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Named, E> {
+        Ok(Named::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Named, E> {
+        Ok(Named::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Named, A::Error> {
+        let mut all = Vec::new();
+        while let Some(Named(named)) = list.next_element()? {
+            all.extend(named);
+        }
+        Ok(Named(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named, A::Error> {
+        let (mut digests, mut size) = (Vec::new(), None);
+        while let Some(name) = map.next_key::<String>()? {
+            match name.as_str() {
+                "digest" | "blobSum" => {
+                    let text = map.next_value::<LenientValue>()?.text();
+                    digests.extend(text.and_then(|text| text.parse().ok()));
+                }
+                "size" => size = map.next_value::<LenientValue>()?.number(),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        let size = size.and_then(|size| u64::try_from(size).ok());
+        Ok(Named(digests.into_iter().map(|digest| NamedBlob { digest, size }).collect()))
     }
 }
 

@@ -6,14 +6,17 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 /// A value of any shape. Simple values are kept; nested ones are skipped without being built.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LenientValue {
+pub enum LenientValue {
     /// Absent, or `null`.
     #[default]
     Nothing,
+    /// A string.
     Text(String),
     /// A whole number.
     Number(i64),
+    /// A list.
     List {
+        /// Whether nothing is in it.
         is_empty: bool,
     },
     /// Anything else.
@@ -21,11 +24,13 @@ pub(crate) enum LenientValue {
 }
 
 impl LenientValue {
-    pub(crate) fn text(self) -> Option<String> {
+    /// Returns a string.
+    pub fn text(self) -> Option<String> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    pub(crate) fn number(&self) -> Option<i64> {
+    /// Returns a whole number.
+    pub fn number(&self) -> Option<i64> {
         if let Self::Number(number) = self { Some(*number) } else { None }
     }
 }

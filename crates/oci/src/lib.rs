@@ -25,6 +25,7 @@ pub use descriptor::{Descriptor, DescriptorError};
 pub use digest::{Algorithm, Digest, DigestError, Hasher};
 pub use error_body::ErrorBody;
 pub use error_code::ErrorCode;
+pub use lenient::LenientValue;
 pub use manifest::{DESCRIPTOR_COUNT_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError, ManifestKind};
 pub use media_type::{ACCEPTED_MANIFESTS, MediaType, MediaTypeError, is_foreign_layer};
 pub use platform::{Platform, PlatformError, Platforms};

@@ -1,4 +1,4 @@
-use oci::Algorithm;
+use oci::{Algorithm, Manifest};
 
 use super::*;
 
@@ -52,6 +52,20 @@ fn every_kind_of_manifest_names_its_contents() {
             &[("layer", Some(1))],
             Some("subject"),
         ),
+        // Properties that are of another kind of manifest, or given twice, hide nothing.
+        (
+            r#"{"layers":[{"digest":"@layer","size":9}],"blobs":{"a":1},"fsLayers":7,"subject":{"digest":5}}"#,
+            &[],
+            &[("layer", Some(9))],
+            None,
+        ),
+        (
+            r#"{"blobs":["x",[],{"digest":"@other"}],"config":{"digest":"@config","size":{"a":1}},
+                "fsLayers":[{"blobSum":5}],"blobs":null,"fsLayers":[{"blobSum":"@layer"}]}"#,
+            &[],
+            &[("config", None), ("layer", None), ("other", None)],
+            None,
+        ),
         (
             r#"{"schemaVersion":1,"fsLayers":[{"blobSum":"@layer"},{"blobSum":"@other"}]}"#,
             &[],
@@ -93,4 +107,29 @@ fn a_document_that_is_no_manifest_names_nothing() {
     assert_eq!(of(&vec![b' '; MANIFEST_BYTES_MAX + 1]), Contents::default());
     let deep = format!("{}{}", r#"{"a":"#.repeat(10_000), "}".repeat(10_000));
     assert_eq!(of(deep.as_bytes()), Contents::default());
+}
+
+#[test]
+fn a_manifest_that_is_accepted_names_all_that_it_is_accepted_with() {
+    let odd = ["7", "{}", "[7]", "[[{}]]", r#"{"digest":5}"#, r#"[{"blobSum":5}]"#];
+    for value in odd {
+        for name in ["blobs", "fsLayers", "annotations", "artifactType", "signatures", "Subject ", "history"]
+        {
+            for (twice, size) in [("", "1"), (&*format!(",\"{name}\":{value}"), value)] {
+                let text = document(&format!(
+                    r#"{{"schemaVersion":2,"{name}":{value},"config":{{"digest":"@config","size":{size}}},
+                         "layers":[{{"digest":"@layer","size":1,"x":{value}}}],"subject":{{"digest":"@subject"}}{twice}}}"#
+                ));
+                let Ok(manifest) = Manifest::parse(text.as_bytes(), None) else { continue };
+                let contents = Contents::of(text.as_bytes());
+                let named = manifest.layers.iter().chain(&manifest.config);
+                assert_eq!(named.clone().count(), 2);
+                for descriptor in named {
+                    let is_named = contents.blobs.iter().any(|blob| blob.digest == descriptor.digest);
+                    assert!(is_named, "{text}");
+                }
+                assert_eq!(contents.subject, manifest.subject.map(|subject| subject.digest), "{text}");
+            }
+        }
+    }
 }

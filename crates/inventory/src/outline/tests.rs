@@ -98,8 +98,10 @@ fn a_foreign_layer_is_served_elsewhere() {
 
 #[test]
 fn a_document_of_another_form_is_not_read() {
-    for text in ["", "[]", r#"{"layers":7}"#, r#"{"manifests":[{"digest":7}]}"#] {
+    for text in ["", "[]", "7", "{"] {
         assert_eq!(Outline::read(text.as_bytes()), None, "{text}");
     }
-    assert_eq!(Outline::read(b"{}"), Some(Outline::default()));
+    for text in ["{}", r#"{"layers":7}"#, r#"{"manifests":[{"digest":7}]}"#] {
+        assert_eq!(Outline::read(text.as_bytes()), Some(Outline::default()), "{text}");
+    }
 }
