@@ -21,7 +21,7 @@ use crate::contents::Contents;
 use crate::failure::Failure;
 use crate::images::{Oldest, Slot};
 use crate::inventory::Inventory;
-use crate::model::{Composition, Image};
+use crate::model::{Composition, Image, PART_COUNT_MAX};
 use crate::short_digest::key_of;
 use batch::Batch;
 pub use batch::Freed;
@@ -35,8 +35,8 @@ const BATCH_COUNT: usize = 32;
 const FAILURE_COUNT_MAX: usize = 8;
 
 /// How often the composition of an image is looked at anew before it is left for later. Each look learns of
-/// one more level of nested indexes.
-const LOOK_COUNT_MAX: usize = 16;
+/// one more level of nested indexes, of which a composition has fewer.
+const LOOK_COUNT_MAX: usize = 32;
 
 /// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Evictor<'_> {
     }
 
     /// Removes the tags and manifests of an image, if it may go and was not used after its `place` in line.
-    /// If it stays, it is back in line.
+    /// If it stays, it is back in line, unless it is a part of another one.
     async fn remove_records(
         &mut self,
         batch: &mut Batch,
@@ -226,7 +226,8 @@ impl Evictor<'_> {
         let now = self.inventory.clock().now();
         let removed = self.try_remove_records(batch, slot, place, now).await;
         match &removed {
-            Ok(Records::Removed(_) | Records::Gone) => {}
+            // A part is in line again when nothing names it any more.
+            Ok(Records::Removed(_) | Records::Gone | Records::Stay(Why::Part, _)) => {}
             Ok(Records::Stay(_, place)) => self.inventory.model.queue(slot, *place),
             Err(_) => self.inventory.model.queue(slot, now),
         }
@@ -284,11 +285,17 @@ impl Evictor<'_> {
                 Composition::Lacks(digests) => {
                     let row = self.inventory.model.images.read().row(slot);
                     let Some(row) = row else { return Ok(Looked::Gone) };
+                    let mut part_count: usize = known.values().map(Contents::part_count).sum();
                     for digest in digests {
+                        if part_count > PART_COUNT_MAX {
+                            break;
+                        }
                         let contents = self.inventory.contents(&row.repository, &digest).await?;
                         // Of a manifest whose bytes are lost, the counts stay as they are until the next
                         // start.
-                        known.insert(digest, contents.unwrap_or_default());
+                        let contents = contents.unwrap_or_default();
+                        part_count += contents.part_count();
+                        known.insert(digest, contents);
                     }
                 }
             }

@@ -20,6 +20,11 @@ use crate::table::Table;
 const BLOB_PIECES: usize = 256;
 const MANIFEST_PIECES: usize = 64;
 
+/// The most contents that the manifests of one image name, and its greatest depth of indexes, for which it
+/// goes as a whole. Real images have some thousands, and two levels.
+pub(crate) const PART_COUNT_MAX: usize = 100_000;
+const DEPTH_MAX: usize = 16;
+
 /// The contents of a store.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -121,7 +126,13 @@ impl Model {
         }
         self.copies.unname(key_of(&row.digest));
         for child in &contents.children {
-            self.children.unname(child_key(row.number, child));
+            if self.children.unname(child_key(row.number, child)).count == 0 {
+                // It may be an image of its own from now on.
+                let mut images = self.images.write();
+                let slot = images.find_in(row.number, child);
+                let child = slot.and_then(|slot| images.row(slot));
+                child.into_iter().for_each(|child| images.queue(child.slot, child.used));
+            }
         }
         let is_orphan = |blob: &&NamedBlob| self.blobs.unname(key_of(&blob.digest)).is_orphan();
         self.changed();
@@ -258,7 +269,8 @@ impl Model {
             + self.orphans.lock().memory_bytes()
     }
 
-    /// Returns the role of a manifest. `known` has the contents of some manifests.
+    /// Returns the role of a manifest. `known` has the contents of some manifests. An index that is too large
+    /// or too deep is an image without its parts, which become images of their own when it is gone.
     pub(crate) fn compose(&self, slot: Slot, known: &HashMap<Digest, Contents>) -> Composition {
         let images = self.images.read();
         let Some(root) = images.row(slot) else { return Composition::Gone };
@@ -266,20 +278,24 @@ impl Model {
             return Composition::Part;
         }
         let number = root.number;
-        let (mut members, mut ahead, mut lacking) = (Vec::new(), vec![root], Vec::new());
+        let (mut part_count, mut is_too_deep) = (0, false);
+        let (mut members, mut ahead, mut lacking) = (Vec::new(), vec![(root, 0)], Vec::new());
         // By how many members each child is named, and each blob.
         let (mut children, mut blobs) = (HashMap::<&Digest, u32>::new(), HashMap::<&Digest, _>::new());
-        while let Some(row) = ahead.pop() {
+        while let Some((row, depth)) = ahead.pop() {
+            is_too_deep |= depth > DEPTH_MAX;
             match known.get(&row.digest) {
                 None if row.is_held => lacking.push(row.digest.clone()),
                 None => {}
                 Some(contents) => {
+                    part_count += contents.part_count();
                     for child in &contents.children {
                         let count = children.entry(child).or_default();
                         *count += 1;
                         let is_only_here = *count == self.children.get(child_key(number, child)).count;
                         let row = images.find_in(number, child).and_then(|slot| images.row(slot));
-                        ahead.extend(row.filter(|row| is_only_here && (row.is_held || row.is_lost)));
+                        let row = row.filter(|row| is_only_here && (row.is_held || row.is_lost));
+                        ahead.extend(row.map(|row| (row, depth + 1)));
                     }
                     for blob in &contents.blobs {
                         blobs.entry(&blob.digest).or_insert((blob, 0)).1 += 1;
@@ -287,6 +303,12 @@ impl Model {
                 }
             }
             members.push(row);
+        }
+        if is_too_deep || part_count > PART_COUNT_MAX {
+            members.truncate(1);
+            lacking.clear();
+            let own = known.get(&members[0].digest).map(|contents| &contents.blobs);
+            blobs = own.into_iter().flatten().map(|blob| (&blob.digest, (blob, 1))).collect();
         }
         if !lacking.is_empty() {
             return Composition::Lacks(lacking);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::PART_COUNT_MAX;
 
 /// Longer than an image stays that was just used.
 const LONG: u64 = 700;
@@ -308,4 +309,43 @@ async fn the_grants_of_blobs_that_are_gone_are_forgotten() {
     place.evict(1).await;
     assert!(!place.store.has_link(&repository("app"), &blob("own")).await.unwrap());
     assert!(place.store.has_link(&repository("app"), &blob("shared")).await.unwrap());
+}
+
+/// Whatever a registry nests, the store keeps its limits.
+#[tokio::test(start_paused = true)]
+async fn an_image_of_many_nested_indexes_goes_too() {
+    let (place, _) = Place::in_memory().await;
+    let mut digest = place.image("app", &[("layer", 1000)]).await;
+    for _ in 0..40 {
+        digest = place.index("app", &[&digest]).await;
+    }
+    place.tag("app", "latest", &digest).await;
+    pass(LONG).await;
+    place.evict(u64::MAX).await;
+    assert!(!place.has_tag("app", "latest").await);
+    assert_eq!((place.used(), place.list().len()), (0, 0));
+    place.check().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_of_more_parts_than_are_looked_at_goes_from_its_top() {
+    let (place, _) = Place::in_memory().await;
+    let mut children = Vec::new();
+    for image in 0..=PART_COUNT_MAX / 20_000 {
+        let named = |number| Digest::of(Algorithm::Sha256, format!("{image} {number}").as_bytes());
+        let layers: Vec<_> =
+            (0..20_000).map(|number| format!(r#"{{"digest":"{}"}}"#, named(number))).collect();
+        let text = format!(r#"{{"schemaVersion":2,"layers":[{}]}}"#, layers.join(","));
+        children.push(place.manifest_of(&repository("app"), text).await);
+    }
+    let pinned = &children[3];
+    place.inventory.set_pinned(&repository("app"), pinned, true).await.unwrap();
+    let index = place.index("app", &children.iter().collect::<Vec<_>>()).await;
+    pass(LONG).await;
+    place.evict(1).await;
+    assert!(!place.has_manifest("app", &index).await && place.has_manifest("app", pinned).await);
+    place.check().await;
+    place.evict(u64::MAX).await;
+    assert_eq!(place.list().len(), 1, "the pinned one stays");
+    place.check().await;
 }
