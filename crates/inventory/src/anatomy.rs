@@ -17,8 +17,10 @@ use crate::outline::{Child, Described, Outline, Role, platform_of_config};
 use crate::short_digest::key_of;
 use crate::tally::{Pieces, Tallied, Tally};
 
-/// The most manifests of one image that are looked at. An image with more is not known to be whole.
+/// The most manifests of one image that are looked at, and after how many contents that they name no further
+/// one is. An image with more is not known to be whole.
 const MANIFEST_COUNT_MAX: usize = 4096;
+const PART_COUNT_MAX: usize = 20_000;
 
 /// Images that are looked at at a time.
 const LOOK_COUNT: usize = 8;
@@ -248,9 +250,9 @@ impl Inventory {
     ) -> Result<Option<(MediaType, Vec<Node>, bool)>, Failure> {
         let root = Child { digest: digest.clone(), platform: None, target: None, is_attestation: false };
         let (mut ahead, mut seen) = (VecDeque::from([root]), HashSet::from([digest.clone()]));
-        let (mut nodes, mut media_type) = (Vec::new(), None);
+        let (mut nodes, mut media_type, mut part_count) = (Vec::new(), None, 0);
         while let Some(child) = ahead.pop_front() {
-            if nodes.len() >= MANIFEST_COUNT_MAX {
+            if nodes.len() >= MANIFEST_COUNT_MAX || part_count > PART_COUNT_MAX {
                 return Ok(media_type.map(|media_type| (media_type, nodes, true)));
             }
             let held = match self.is_held(repository, &child.digest) {
@@ -265,6 +267,7 @@ impl Inventory {
                 continue;
             };
             let outline = Outline::of(&manifest.bytes);
+            part_count += outline.children.len() + outline.blobs.len();
             let below = outline.children.iter().filter(|below| seen.insert(below.digest.clone()));
             ahead.extend(below.map(|below| Child {
                 // What an attestation names is one too.

@@ -16,6 +16,9 @@ const DEPTH_MAX: usize = 4;
 /// The most manifests and the most blobs of one image that a survey looks at.
 const PART_COUNT_MAX: usize = 20_000;
 
+/// The most platforms of one image. Public images have some dozen.
+const PLATFORM_COUNT_MAX: usize = 1000;
+
 /// The parts of an image for the chosen platforms, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
@@ -131,14 +134,18 @@ pub async fn survey(
             }
             let served = outline.blobs.into_iter().filter(|blob| !blob.is_elsewhere);
             seen_blobs.extend(served.map(|blob| (blob.digest, blob.size)));
+            let part_count = seen_manifests.len().max(seen_blobs.len());
+            if part_count > PART_COUNT_MAX || survey.offered.len() > PLATFORM_COUNT_MAX {
+                survey.is_cut = true;
+                break;
+            }
         }
-        survey.is_cut |= seen_manifests.len() > PART_COUNT_MAX || (depth == DEPTH_MAX && !next.is_empty());
+        survey.is_cut |= depth == DEPTH_MAX && !next.is_empty();
         level = next;
         if level.is_empty() || survey.is_cut {
             break;
         }
     }
-    survey.is_cut |= seen_blobs.len() > PART_COUNT_MAX;
     survey.unmatched =
         if survey.offered.is_empty() { Vec::new() } else { platforms.without(&survey.offered) };
     let mut named: Vec<_> = seen_blobs.into_iter().take(PART_COUNT_MAX).collect();
@@ -197,7 +204,9 @@ impl Survey {
 }
 
 fn add(platforms: &mut Vec<Platform>, platform: Option<&Platform>) {
-    if let Some(platform) = platform.filter(|it| !platforms.contains(it)) {
+    if let Some(platform) =
+        platform.filter(|it| platforms.len() <= PLATFORM_COUNT_MAX && !platforms.contains(it))
+    {
         platforms.push(platform.clone());
     }
 }

@@ -8,6 +8,7 @@ mod pins;
 mod prune;
 mod purge;
 mod random;
+mod survey;
 mod walking;
 
 use std::collections::{BTreeMap, BTreeSet};
