@@ -52,7 +52,7 @@ mod timestamp;
 
 #[cfg(any(test, feature = "fault"))]
 pub use opening::open_with;
-pub use opening::{Settings, is_store, open};
+pub use opening::{Settings, may_be_store, open};
 pub use store::FsStore;
 
 #[cfg(test)]

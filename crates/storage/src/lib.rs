@@ -20,6 +20,7 @@ pub mod fs;
 mod growth;
 mod inspect;
 mod maintain;
+#[cfg(any(test, feature = "conformance"))]
 mod memory;
 mod note;
 mod pieces;
@@ -34,6 +35,7 @@ pub use content::{OpenBlob, OpenFile, Validator};
 pub use error::{StoreError, StoreErrorKind, VerifyError};
 pub use inspect::{Inspect, Part};
 pub use maintain::{Maintain, Store};
+#[cfg(any(test, feature = "conformance"))]
 pub use memory::{MemoryStore, Operation};
 pub use note::NOTE_BYTES_MAX;
 pub use record_store::{

@@ -35,7 +35,7 @@ impl Directory {
     /// A line for the operator, such as that a running wharf uses them.
     pub(crate) fn open(config: &Config, why: &str, new_stores: NewStores) -> Result<Self, String> {
         let mut roots = config.registries.iter().map(|registry| registry.root.as_path());
-        if new_stores == NewStores::none() && !roots.clone().any(storage::fs::is_store) {
+        if new_stores == NewStores::none() && !roots.clone().any(storage::fs::may_be_store) {
             let shown = roots.next().unwrap_or(Path::new("?")).display();
             return Err(format!("{why}; and there is no store on disk, such as {shown}"));
         }

@@ -25,17 +25,26 @@ const VERSION_BYTES_MAX: usize = 64;
 /// Names that an interrupted first start or a new file system leaves in an empty root.
 const NAMES_OF_AN_EMPTY_ROOT: [&str; 3] = ["lock", "tmp", "lost+found"];
 
-/// Opens a root, creating it if there is none. Lists no directory of a store, so the time it takes does not
-/// depend on the content.
-pub(super) fn open(path: &Path, disk: Disk, metrics: Arc<RegistryMetrics>) -> Result<Root, StoreError> {
+/// Opens a root. If there is no store, creates it where `is_made`, and else touches nothing. Lists no
+/// directory of a store, so the time it takes does not depend on the content.
+pub(super) fn open(
+    path: &Path,
+    disk: Disk,
+    metrics: Arc<RegistryMetrics>,
+    is_made: bool,
+) -> Result<Root, StoreError> {
     let layout = Layout::new(path);
+    // Any other error is one of the store that may be there.
+    if !is_made && disk.stat_target(&layout.version()).is_err_and(|error| error.is(Errno::NOENT)) {
+        return Ok(Root::new(layout, disk, metrics, None));
+    }
     ensure_fit(&disk, path)?;
     let version = read_version(&disk, &layout)?;
     if version.is_none() {
         ensure_empty(&disk, path)?;
     }
     let lock = take_lock(&disk, &layout)?;
-    let root = Root::new(layout, disk, metrics, lock);
+    let root = Root::new(layout, disk, metrics, Some(lock));
     if version.is_none() {
         write_version(&root)?;
     }

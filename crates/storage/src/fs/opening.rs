@@ -35,6 +35,9 @@ pub struct Settings {
     pub unstored_count_max: usize,
     /// Whether opening removes files in `tmp`, and partial files that were not changed for a day.
     pub is_swept: bool,
+    /// Whether opening makes a store where there is none. Otherwise it opens an empty one there, which
+    /// nothing can be written to, and leaves the disk alone.
+    pub is_made: bool,
 }
 
 impl Default for Settings {
@@ -44,13 +47,15 @@ impl Default for Settings {
             collected_bytes_max: 16 << 20,
             unstored_count_max: 1024,
             is_swept: true,
+            is_made: true,
         }
     }
 }
 
-/// Tells whether there is a store at `root`, as far as its marker can be looked up.
-pub fn is_store(root: &Path) -> bool {
-    Layout::new(root).version().exists()
+/// Tells whether there may be a store at `root`: false only if its marker is certainly absent. Opening a root
+/// that cannot be looked at says why.
+pub fn may_be_store(root: &Path) -> bool {
+    !matches!(Layout::new(root).version().try_exists(), Ok(false))
 }
 
 /// Opens the store at `root`, creating it if there is none or an empty directory.
@@ -115,7 +120,7 @@ impl Settings {
         boot_id: Option<String>,
     ) -> Result<FsStore, StoreError> {
         let disk = Disk::new(faults);
-        let root = open_root::open(root, disk.clone(), metrics)?;
+        let root = open_root::open(root, disk.clone(), metrics, self.is_made)?;
         let can = Capabilities::of(&disk, root.layout());
         let jobs = if can.is_local { Jobs::of_local_disk() } else { Jobs::default() };
         let access = Arc::new(FileAccess { disk, buffers: Arc::new(BufferPool::default()), jobs, can });

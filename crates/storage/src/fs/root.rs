@@ -42,14 +42,15 @@ pub(crate) struct Root {
     repository_names: RwLock<()>,
     temporary_prefix: u64,
     temporary_count: AtomicU64,
-    /// Closing it, at the latest at the end of the process, frees the root.
-    _lock: File,
+    /// Closing it, at the latest at the end of the process, frees the root. `None`: there was no store when
+    /// this was opened, so this is an empty one, and nothing below the root is changed.
+    lock: Option<File>,
 }
 
 impl Root {
     /// A root with a store, or one in which a store is about to be created. This process owns it while `lock`
-    /// is open.
-    pub(super) fn new(layout: Layout, disk: Disk, metrics: Arc<RegistryMetrics>, lock: File) -> Self {
+    /// is open; without a lock it is an empty store that nothing can be written to.
+    pub(super) fn new(layout: Layout, disk: Disk, metrics: Arc<RegistryMetrics>, lock: Option<File>) -> Self {
         Self {
             layout,
             disk,
@@ -60,7 +61,7 @@ impl Root {
             repository_names: RwLock::default(),
             temporary_prefix: fastrand::u64(..),
             temporary_count: AtomicU64::new(0),
-            _lock: lock,
+            lock,
         }
     }
 
@@ -81,19 +82,30 @@ impl Root {
         &self.meter
     }
 
+    /// Whether there was no store when it was opened.
+    pub(super) fn is_absent(&self) -> bool {
+        self.lock.is_none()
+    }
+
     /// Fails when the root has vanished: its volume was unmounted, or it was removed. Call it before
     /// believing that a file is absent.
     pub(crate) fn ensure_present(&self) -> Result<(), StoreError> {
         let version = self.layout.version();
-        match self.disk.stat(&version)? {
-            Some(_) => Ok(()),
-            None => Err(StoreError::own(
-                StoreErrorKind::MissingRoot,
-                "stat",
-                version.to_string_lossy(),
-                "the store's marker is gone; is its volume mounted?",
-            )),
+        if self.is_absent() || self.disk.stat(&version)?.is_some() {
+            return Ok(());
         }
+        let reason = "the store's marker is gone; is its volume mounted?";
+        Err(StoreError::own(StoreErrorKind::MissingRoot, "stat", version.to_string_lossy(), reason))
+    }
+
+    /// Fails when the root has vanished, or never was there.
+    fn ensure_writable(&self) -> Result<(), StoreError> {
+        if self.is_absent() {
+            let (root, reason) =
+                (self.layout.root().to_string_lossy(), "there is no store, and none is made");
+            return Err(StoreError::own(StoreErrorKind::MissingRoot, "open", root, reason));
+        }
+        self.ensure_present()
     }
 
     /// The number of directories created so far. While it stays the same, this process has added no directory
@@ -141,7 +153,7 @@ impl Root {
         }
         if directory == self.layout.root() {
             // Never created again: below a missing mount the bytes would go to another disk.
-            return self.ensure_present();
+            return self.ensure_writable();
         }
         let parent = directory.parent().expect("every directory of a store lies beneath its root");
         self.make_children(parent, &[directory])
@@ -231,6 +243,10 @@ impl Root {
 
     /// Removes a name. Returns the file's length in bytes; 0 when it is gone already or does not count.
     pub(super) fn remove(&self, path: &Path) -> Result<u64, StoreError> {
+        if self.is_absent() {
+            // A server that makes the store meanwhile owns its files.
+            return Ok(0);
+        }
         let Some(counted) = Counted::of(&self.layout, path) else {
             return self.disk.unlink(path).map(|()| 0);
         };
@@ -249,7 +265,7 @@ impl Root {
 
     /// Removes an empty directory. False: it stays, for it is not empty or no directory.
     pub(super) fn remove_directory(&self, path: &Path) -> Result<bool, StoreError> {
-        let is_gone = self.disk.remove_directory(path)?;
+        let is_gone = !self.is_absent() && self.disk.remove_directory(path)?;
         if is_gone {
             self.durable_directories().remove(path);
         }

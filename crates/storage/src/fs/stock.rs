@@ -68,6 +68,9 @@ impl Maintain for FsStore {
     }
 
     async fn space(&self) -> Result<Option<Space>, StoreError> {
+        if self.root().is_absent() {
+            return Ok(None);
+        }
         self.run(Sort::Read, |store| store.space_blocking().map(Some)).await
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use policy::capacity::Capacity;
-use storage::{MemoryStore, Store, StoreErrorKind};
+use storage::{Store, StoreErrorKind};
 use tokio::task::JoinHandle;
 
 use crate::config::Registry;
@@ -22,7 +22,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// Opens the stores of these registries, all at once: a new store waits for the disk, which syncs many stores
 /// as fast as one. `may_be_free_soon` tells whether to wait for the lock of a root. A registry without a
-/// store, and not among [`Shared::new_stores`], gets an empty one in memory.
+/// store, and not among [`Shared::new_stores`], gets an empty one that nothing can be written to.
 ///
 /// # Errors
 /// Every store that cannot be opened, with the reason.
@@ -57,12 +57,12 @@ fn open(
         unstored_count_max: capacity.unstored,
         // A command changes only what it is told to.
         is_swept: shared.upkeep == Upkeep::On,
+        is_made,
     };
     tokio::task::spawn_blocking(move || {
-        if !is_made && !storage::fs::is_store(&root) {
-            return Ok(Arc::new(MemoryStore::new()) as Arc<dyn Store>);
-        }
-        if let Some(above) = disk::open_to_everyone(&root).filter(|_| !machine::is_container()) {
+        let is_used = is_made || storage::fs::may_be_store(&root);
+        let is_refused = is_used && !machine::is_container();
+        if let Some(above) = disk::open_to_everyone(&root).filter(|_| is_refused) {
             let reason = format!(
                 "any user may rename files in {0} and so replace this store; run `chmod o-w {0}`",
                 above.display()

@@ -62,7 +62,7 @@ impl Shared {
 }
 
 /// The registries whose stores are made if there are none. Another registry without a store gets an empty one
-/// in memory.
+/// that nothing can be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NewStores {
     All,

@@ -14,7 +14,7 @@ use crate::fs::root::Root;
 
 fn root(path: &Path, faults: &Faults) -> Root {
     let metrics = Metrics::new(&["test".to_owned()]).registry("test");
-    open_root::open(path, Disk::new(faults.clone()), metrics).unwrap()
+    open_root::open(path, Disk::new(faults.clone()), metrics, true).unwrap()
 }
 
 fn temporary_count(root: &Path) -> usize {

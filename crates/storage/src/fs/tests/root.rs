@@ -4,16 +4,18 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use bytes::Bytes;
 use oci::{Algorithm, Digest};
 use rustix::io::Errno;
 
 use super::script::{blob, manifest, media_type, record, repository, tag};
-use super::{Place, metrics};
+use super::{FsStore, Place, metrics, unlocked};
 use crate::blob_store::BlobStore;
 use crate::conformance::Engine;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::fs::fault::{Call, Fault};
-use crate::fs::open;
+use crate::fs::{Settings, open};
+use crate::inspect::Inspect;
 use crate::maintain::Maintain;
 use crate::record_store::RecordStore;
 
@@ -262,4 +264,64 @@ async fn files_are_not_sent_if_the_file_system_cannot_do_that() {
         assert_eq!(spool.content().as_file().is_some(), can_send, "{errno:?}");
         assert!(!place.faults.is_pending());
     }
+}
+
+fn open_unmade(root: &Path) -> FsStore {
+    Settings { is_made: false, is_swept: false, ..Settings::default() }.open(root, metrics()).unwrap()
+}
+
+#[tokio::test]
+async fn a_store_that_is_not_made_is_empty_and_changes_nothing() {
+    let place = Place::new();
+    let (root, name) = (place.root().join("a/b"), repository());
+    let store = open_unmade(&root);
+    let digest = Digest::of(Algorithm::Sha256, b"blob");
+    store.take_stock().await;
+    assert!(store.open(&digest).await.unwrap().is_none());
+    assert!(store.manifest(&name, &digest).await.unwrap().is_none());
+    assert!(store.repositories(None, 10).await.unwrap().is_empty());
+    assert!(store.note("pins").await.unwrap().is_none() && store.space().await.unwrap().is_none());
+    assert_eq!((store.usage().blobs.count, store.usage().is_counting), (0, false));
+    let refusals = [
+        store.put_note("pins", &Bytes::from_static(b"x")).await.unwrap_err(),
+        store.put_tag(&name, &tag(), &record()).await.unwrap_err(),
+        store.put_link(&name, &digest).await.unwrap_err(),
+        store.try_write().await.unwrap_err(),
+    ];
+    for error in refusals {
+        assert_eq!(error.kind(), StoreErrorKind::MissingRoot, "{error}");
+    }
+    assert!(!place.root().exists());
+}
+
+/// A server begins while a command looks.
+#[tokio::test]
+async fn a_store_that_is_made_after_it_was_looked_for_keeps_its_files() {
+    let place = Place::new();
+    let looked = open_unmade(&place.root());
+    let store = place.open();
+    let (bytes, digest) = blob(0);
+    let (spool, size) = (store.spool(&digest).await.unwrap(), bytes.len() as u64);
+    spool.write(0, vec![bytes]).await.unwrap();
+    store.admit(spool.finish(size).await.unwrap()).await.unwrap();
+    store.put_note("pins", &Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(looked.remove(&digest).await.unwrap(), 0);
+    assert!(looked.put_note("pins", &Bytes::from_static(b"y")).await.is_err());
+    looked.remove_repository(&repository()).await.unwrap();
+    assert!(store.open(&digest).await.unwrap().is_some());
+    assert_eq!(store.note("pins").await.unwrap().as_deref(), Some(&b"x"[..]));
+    // One that is there is opened as any other.
+    drop((store, looked));
+    let settings = Settings { is_made: false, ..Settings::default() };
+    let again = unlocked(|| settings.open(&place.root(), metrics())).unwrap();
+    assert!(again.open(&digest).await.unwrap().is_some());
+    again.put_note("pins", &Bytes::from_static(b"y")).await.unwrap();
+}
+
+#[test]
+fn a_store_that_cannot_be_looked_at_is_an_error_and_not_empty() {
+    let place = Place::new();
+    fs::write(place.root(), "").unwrap();
+    let settings = Settings { is_made: false, ..Settings::default() };
+    assert!(settings.open(&place.root().join("a.example"), metrics()).is_err());
 }

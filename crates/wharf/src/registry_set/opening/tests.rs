@@ -71,3 +71,15 @@ async fn a_store_that_is_not_made_is_empty_and_leaves_the_disk_alone() {
         assert_eq!(root.exists(), existed || is_made);
     }
 }
+
+/// Such as one below a directory that the user may not read: no answer may say that it is empty.
+#[tokio::test]
+async fn a_store_that_cannot_be_looked_at_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let config = config(&file.join("a.example"));
+    let capacity = policy::capacity::plan(None, &config.wanted, 1).unwrap();
+    let shared = shared(&config, &capacity, NewStores::none());
+    assert!(open_all(&[&config.registries[0]], &shared, &capacity, |_| false).await.is_err());
+}
