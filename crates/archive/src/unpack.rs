@@ -4,6 +4,7 @@
 //! comes last. So whatever has the final name is a complete archive.
 
 mod place;
+mod temporary;
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};

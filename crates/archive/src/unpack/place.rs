@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::syncfs;
 use zstd::Encoder;
 
+use super::temporary::{Temporary, remove_abandoned};
 use crate::tarball::{END, header_of, padding_after};
 
 /// The level of zstd: layers are compressed already, so a higher one gains little.
@@ -19,9 +20,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// is left of it.
 pub(super) struct Place {
     path: PathBuf,
-    temporary: PathBuf,
+    temporary: Temporary,
     form: Form,
-    is_finished: bool,
 }
 
 enum Form {
@@ -33,29 +33,30 @@ enum Form {
 impl Place {
     /// Begins an archive of the form that its name tells.
     pub(super) fn new(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| io::Error::other("it is no name of a file"))?;
-        let temporary = path.with_file_name(format!(".{name}.wharf-{:08x}", fastrand::u32(..)));
-        let form = if name.ends_with(".tar") {
-            Form::Tar { out: create(&temporary)?, padding: 0 }
+        remove_abandoned(above(path));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let out = |file| BufWriter::with_capacity(BUFFER_BYTES, file);
+        let (temporary, form) = if name.ends_with(".tar") {
+            let (temporary, file) = Temporary::file(path)?;
+            (temporary, Form::Tar { out: out(file), padding: 0 })
         } else if name.ends_with(".tar.zst") || name.ends_with(".tzst") {
-            Form::Zstd { out: Encoder::new(create(&temporary)?, ZSTD_LEVEL)?, padding: 0 }
+            let (temporary, file) = Temporary::file(path)?;
+            (temporary, Form::Zstd { out: Encoder::new(out(file), ZSTD_LEVEL)?, padding: 0 })
         } else if path.symlink_metadata().is_ok() {
             return Err(io::Error::other(
                 "it exists; remove it, or give a name that ends in .tar or .tar.zst for an archive",
             ));
         } else {
-            fs::create_dir(&temporary)?;
-            Form::Directory(None)
+            (Temporary::directory(path)?, Form::Directory(None))
         };
-        Ok(Self { path: path.to_owned(), temporary, form, is_finished: false })
+        Ok(Self { path: path.to_owned(), temporary, form })
     }
 
     /// Begins a file.
     pub(super) fn begin(&mut self, name: &str, size: u64) -> io::Result<()> {
         match &mut self.form {
             Form::Directory(file) => {
-                let path = self.temporary.join(name);
+                let path = self.temporary.path.join(name);
                 if let Some(above) = path.parent() {
                     fs::create_dir_all(above)?;
                 }
@@ -99,7 +100,7 @@ impl Place {
     /// Makes the archive durable and gives it its final name.
     pub(super) fn finish(mut self) -> io::Result<()> {
         match std::mem::replace(&mut self.form, Form::Directory(None)) {
-            Form::Directory(_) => syncfs(File::open(&self.temporary)?)?,
+            Form::Directory(_) => syncfs(File::open(&self.temporary.path)?)?,
             Form::Tar { mut out, .. } => {
                 out.write_all(&END)?;
                 out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
@@ -109,26 +110,13 @@ impl Place {
                 out.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
             }
         }
-        fs::rename(&self.temporary, &self.path)?;
-        self.is_finished = true;
-        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty());
-        File::open(above.unwrap_or(Path::new(".")))?.sync_all()
+        self.temporary.rename(&self.path)?;
+        File::open(above(&self.path))?.sync_all()
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            // What cannot be removed has a temporary name.
-            let _ = if self.temporary.is_dir() {
-                fs::remove_dir_all(&self.temporary)
-            } else {
-                fs::remove_file(&self.temporary)
-            };
-        }
-    }
-}
-
-fn create(path: &Path) -> io::Result<BufWriter<File>> {
-    Ok(BufWriter::with_capacity(BUFFER_BYTES, File::create_new(path)?))
+/// The directory in which `path` is.
+fn above(path: &Path) -> &Path {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    above.unwrap_or(Path::new("."))
 }

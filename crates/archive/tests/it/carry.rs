@@ -692,3 +692,44 @@ async fn a_registry_whose_name_has_no_dot_and_a_large_manifest_come_back_as_they
     assert_eq!(corp.has_tag("org/app", "v1").await, Some(named));
     assert_eq!(hub.has_tag("corp/org/app", "v1").await, None);
 }
+
+#[tokio::test]
+async fn an_export_removes_what_a_killed_one_left_and_nothing_of_one_in_progress() {
+    let hub = Holder::new("docker.io");
+    hub.simple("org/app", "v1", b"layer").await;
+    let targets = vec![hub.walked().await];
+    let disk = Disk::new();
+    fs::write(disk.path(".old.tar.wharf-0123abcd"), b"a killed export").unwrap();
+    fs::create_dir(disk.path(".old.wharf-0123abcd")).unwrap();
+    // An export that has begun and waits for its archive.
+    let (sender, receiver) = mpsc::channel(2);
+    let path = disk.path("slow.tar");
+    let (reached, waits) = std::sync::mpsc::channel();
+    let input = Announcing { reached: Some(reached), input: SentBytes::new(receiver) };
+    let slow = tokio::task::spawn_blocking(move || write_export(input, &path, &mut |_| {}));
+    tokio::task::spawn_blocking(move || waits.recv().unwrap()).await.unwrap();
+    for name in ["new.tar", "layout"] {
+        export_to(&disk.path(name), targets.clone(), &["--all"], HashSet::new()).await;
+    }
+    let names = disk.names();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with(".slow.tar.wharf-")), "{names:?}");
+    export(&targets, &[Selector::all()], HashSet::new(), sender).await.unwrap();
+    slow.await.unwrap().unwrap();
+    assert!(disk.names().iter().all(|name| !name.starts_with('.')), "{:?}", disk.names());
+}
+
+/// Says when it is read for the first time.
+struct Announcing<R> {
+    reached: Option<std::sync::mpsc::Sender<()>>,
+    input: R,
+}
+
+impl<R: Read> Read for Announcing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(reached) = self.reached.take() {
+            reached.send(()).unwrap();
+        }
+        self.input.read(buffer)
+    }
+}

@@ -142,9 +142,12 @@ fn write_list<'d>(path: &Path, digests: impl Iterator<Item = &'d Digest>) -> Res
     let text: String = digests.map(|digest| format!("{digest}\n")).collect();
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let temporary = path.with_file_name(format!(".{name}.wharf"));
-    fs::write(&temporary, text)
-        .and_then(|()| fs::rename(&temporary, path))
-        .map_err(|error| format!("{}: {error}", path.display()))
+    let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // Half a list has no use.
+        let _ = fs::remove_file(&temporary);
+        format!("{}: {error}", path.display())
+    })
 }
 
 fn describe(report: &ExportReport) -> String {
