@@ -1,6 +1,6 @@
 //! A certificate and its key in two files.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -82,6 +82,10 @@ impl PairFiles {
 fn read(path: &Path) -> Result<Vec<u8>, PairError> {
     let unreadable = |cause: String| PairError::Unreadable { path: path.to_owned(), cause };
     let read = || -> io::Result<Vec<u8>> {
+        // A pipe would block the open, and with it every later reload.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
         let mut content = Vec::new();
         File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut content)?;
         Ok(content)

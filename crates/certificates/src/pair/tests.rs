@@ -1,5 +1,4 @@
 use super::*;
-use std::fs;
 
 #[test]
 fn a_pair_is_read_and_each_fault_names_its_file() {
@@ -20,4 +19,22 @@ fn a_pair_is_read_and_each_fault_names_its_file() {
     fs::write(&files.certificate, vec![b'x'; FILE_BYTES_MAX as usize + 1]).unwrap();
     let large = files.load().unwrap_err();
     assert!(large.to_string().contains("larger than"), "{large}");
+}
+
+#[test]
+fn a_pipe_in_place_of_a_certificate_is_not_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let files = PairFiles { certificate: path("cert.pem"), key: path("key.pem") };
+    let identity = rcgen::generate_simple_self_signed(vec!["one.example".to_owned()]).unwrap();
+    fs::write(&files.key, identity.signing_key.serialize_pem()).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&files.certificate).status();
+    assert!(made.unwrap().success());
+    // A reader would get the certificate.
+    let (pipe, pem) = (files.certificate.clone(), identity.cert.pem());
+    let writer = std::thread::spawn(move || fs::write(pipe, pem));
+    let error = files.load().unwrap_err();
+    assert!(error.to_string().contains("cert.pem") && error.to_string().contains("regular file"), "{error}");
+    File::open(&files.certificate).unwrap().read_to_end(&mut Vec::new()).unwrap();
+    writer.join().unwrap().unwrap();
 }
