@@ -103,7 +103,14 @@ fn read_now(settings: &Warm) -> References {
     let mut references = References::default();
     settings.images.iter().for_each(|image| references.add_argument(image));
     for file in &settings.files {
-        add_file(&mut references, file);
+        match std::fs::metadata(file) {
+            // A pipe would block the schedule, and could be read only once.
+            Ok(about) if !about.is_file() => {
+                references
+                    .add_mistake(format!("{}: cannot be read: it is not a regular file", file.display()));
+            }
+            _ => add_file(&mut references, file),
+        }
     }
     references
 }

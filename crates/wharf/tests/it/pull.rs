@@ -383,3 +383,19 @@ fn a_check_warns_of_images_of_the_schedule_that_cannot_be_fetched() {
     assert!(out.contains("warning: [warm] list.txt: cannot be read"), "{out}");
     assert!(!out.contains("ghcr.io/a/b"), "{out}");
 }
+
+#[test]
+fn a_pipe_in_place_of_a_list_does_not_stop_the_schedule() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "[[registry]]\nname = \"ghcr.io\"\n[warm]\nfiles = \"list.txt\"\n";
+    std::fs::write(directory.path().join("wharf.toml"), text).unwrap();
+    let list = directory.path().join("list.txt");
+    assert!(std::process::Command::new("mkfifo").arg(&list).status().unwrap().success());
+    let pipe = list.clone();
+    let writer = std::thread::spawn(move || std::fs::write(pipe, "UPPER"));
+    let (code, out, error) = run(directory.path(), &["check"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("list.txt: cannot be read: it is not a regular file"), "{out}");
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), "UPPER", "a reader at last");
+    writer.join().unwrap().unwrap();
+}
