@@ -18,7 +18,7 @@ pub(crate) struct Asker {
     /// The registry's name, as configured.
     registry: Arc<str>,
     upstream: Arc<dyn Upstream>,
-    permits: Permits,
+    permits: Arc<Permits>,
     /// The longest a client waits for a whole document.
     document_deadline: Duration,
     offline: Arc<OfflineSwitch>,
@@ -39,7 +39,7 @@ impl Asker {
         upstream: Arc<dyn Upstream>,
         offline: Arc<OfflineSwitch>,
         settings: &Settings,
-        permits: Permits,
+        permits: Arc<Permits>,
     ) -> Self {
         offline.configure(settings.tags.offline, &upstream);
         let upstream = Arc::new(OnlineUpstream { upstream, offline: Arc::clone(&offline) });

@@ -30,6 +30,7 @@ use crate::shared::Shared;
 use crate::store_health::StoreHealth;
 use crate::store_tables::StoreTables;
 use crate::tags::Tags;
+use crate::visibility::{AnonymousUpstream, Subject, Visibility};
 
 /// The parts of a backend.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct Parts {
     /// The registry's name, as configured.
     pub name: String,
     /// The upstream registry.
-    pub upstream: Arc<dyn Upstream>,
+    pub upstreams: Upstreams,
     /// The store of blobs.
     pub blobs: Arc<dyn BlobStore>,
     /// The store of tags, manifests and grants.
@@ -60,6 +61,22 @@ pub struct Parts {
     pub offline: Arc<OfflineSwitch>,
 }
 
+/// The ways to the upstream registry.
+#[derive(Clone, Debug)]
+pub struct Upstreams {
+    /// With the registry's logins, if it has any.
+    pub own: Arc<dyn Upstream>,
+    /// Without a login, if clients get only what it gives to everyone.
+    pub anonymous: Option<AnonymousUpstream>,
+}
+
+impl Upstreams {
+    /// One way, whose content every client may have.
+    pub fn shared(own: Arc<dyn Upstream>) -> Self {
+        Self { own, anonymous: None }
+    }
+}
+
 /// A registry as wharf serves it.
 #[derive(Debug)]
 pub struct Backend {
@@ -70,6 +87,8 @@ pub struct Backend {
     pub(crate) tags: Tags,
     pub(crate) listings: Listings,
     asker: Arc<Asker>,
+    /// Present if clients get only what the upstream gives to everyone.
+    visibility: Option<Visibility>,
 }
 
 impl Backend {
@@ -107,10 +126,17 @@ impl Backend {
         });
         let tables = tables.unwrap_or_else(|| StoreTables::new(&shared, &shared.settings));
         shared.inventory.serve_with(Arc::new(ServedStore::new(&shared, &tables)));
-        let permits = Permits::new(tables.bounds.clone(), parts.bounds_of_all);
+        let permits = Arc::new(Permits::new(tables.bounds.clone(), parts.bounds_of_all));
         let offline = Arc::clone(&shared.offline);
-        let asker =
-            Arc::new(Asker::new(shared.name.clone(), parts.upstream, offline, &shared.settings, permits));
+        let asker = |upstream, permits| {
+            let (name, offline) = (shared.name.clone(), Arc::clone(&offline));
+            Arc::new(Asker::new(name, upstream, offline, &shared.settings, permits))
+        };
+        let visibility = parts.upstreams.anonymous.map(|AnonymousUpstream { upstream, address }| {
+            let asker = asker(upstream, permits.clone());
+            Visibility::new(shared.clone(), asker, tables.public.clone(), address)
+        });
+        let asker = asker(parts.upstreams.own, permits);
         let grants = Arc::new(Grants::new(shared.clone(), asker.clone()));
         let named = Arc::new(NamedBlobs::new());
         let stored = tables.manifests.clone();
@@ -125,6 +151,7 @@ impl Backend {
             tables,
             shared,
             asker,
+            visibility,
         }
     }
 
@@ -174,11 +201,39 @@ impl Backend {
         self.shared.settings.hub_names
     }
 
-    /// Pulls a manifest. After a HEAD, its digest can be pulled.
+    /// Whether clients get only what the upstream gives to everyone.
+    pub fn is_public_only(&self) -> bool {
+        self.visibility.is_some()
+    }
+
+    /// Checks that a client may get content of this repository: every client's request passes here first.
+    async fn check(
+        &self,
+        repository: &Repository,
+        subject: impl FnOnce() -> Subject,
+    ) -> Result<(), PullError> {
+        match &self.visibility {
+            Some(visibility) => visibility.check(repository, subject).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Pulls a manifest for a client. After a HEAD, its digest can be pulled.
     ///
     /// # Errors
     /// See [`PullError`]. An outage is an error only when nothing stored may stand in.
     pub async fn pull_manifest(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        want: Want,
+    ) -> Result<ManifestAnswer, PullError> {
+        self.check(repository, || Subject::Manifest(reference.clone())).await?;
+        self.pull_owned_manifest(repository, reference, want).await
+    }
+
+    /// Pulls a manifest for wharf's owner, who may have whatever wharf's account may read.
+    pub(crate) async fn pull_owned_manifest(
         &self,
         repository: &Repository,
         reference: &Reference,
@@ -227,6 +282,7 @@ impl Backend {
         range: Option<RangeRequest>,
         want: Want,
     ) -> Result<BlobAnswer, PullError> {
+        self.check(repository, || Subject::Blob(digest.clone())).await?;
         let answer = self.blobs.pull(repository, digest, range, want).await?;
         let Shared { bandwidths, inventory, .. } = &*self.shared;
         let body = answer.body.map(|body| body.limited(bandwidths).of_blob(inventory, digest));
@@ -244,6 +300,7 @@ impl Backend {
         digest: &Digest,
         ranges: &RangeSet,
     ) -> Result<Option<BlobParts>, PullError> {
+        self.check(repository, || Subject::Blob(digest.clone())).await?;
         self.blobs.pull_ranges(repository, digest, ranges).await
     }
 
@@ -253,6 +310,7 @@ impl Backend {
     /// # Errors
     /// See [`PullError`].
     pub async fn tags(&self, repository: &Repository, page: &Page) -> Result<ListAnswer, PullError> {
+        self.check(repository, || Subject::List).await?;
         self.listings.tags(repository, page).await
     }
 
@@ -269,15 +327,28 @@ impl Backend {
         artifact_type: Option<&str>,
         page: &Page,
     ) -> Result<ListAnswer, PullError> {
+        self.check(repository, || Subject::List).await?;
         self.listings.referrers(repository, digest, artifact_type, page).await
     }
 
-    /// Lists the repositories with stored content; `None`: the listing is turned off.
+    /// Lists the repositories with stored content; `None`: the listing is turned off. If clients get only
+    /// what the upstream gives to everyone, it names no other repository, and a page may be shorter.
     ///
     /// # Errors
     /// [`PullError::Store`] when the store cannot be listed; [`PullError::Overloaded`] when no memory is left
     /// for the list.
     pub async fn catalog(&self, page: &Page) -> Result<Option<CatalogAnswer>, PullError> {
-        self.listings.catalog(page).await
+        let Some(visibility) = &self.visibility else { return self.listings.catalog(page).await };
+        let mut from = page.clone();
+        loop {
+            let Some(mut catalog) = self.listings.catalog(&from).await? else { return Ok(None) };
+            let last = catalog.repositories.last().map(|repository| repository.as_str().to_owned());
+            visibility.retain_public(&mut catalog.repositories).await;
+            // A page without public repositories has no name for a link, so the next page follows.
+            if !catalog.repositories.is_empty() || !catalog.more || last.is_none() {
+                return Ok(Some(catalog));
+            }
+            from.last = last;
+        }
     }
 }

@@ -25,6 +25,12 @@ pub enum PullError {
         /// The upstream's response, and whether credentials were sent.
         detail: Detail,
     },
+    /// The upstream does not give the repository to requests without a login, and nothing allows wharf to
+    /// share what its account may read.
+    NotPublic {
+        /// The upstream's response to a request without a login.
+        detail: Detail,
+    },
     /// A negative status without a sign that the registry itself gave it. It proves nothing, but is passed on
     /// if no stored copy may be served.
     Unconfirmed {
@@ -102,6 +108,7 @@ impl PullError {
         match self {
             Self::NotFound { detail }
             | Self::Denied { detail }
+            | Self::NotPublic { detail }
             | Self::Throttled { detail, .. }
             | Self::UpstreamUnavailable { detail, .. }
             | Self::Unconfirmed { detail, .. }
@@ -115,7 +122,7 @@ impl PullError {
     pub(crate) fn reason(&self) -> PullFailure {
         match self {
             Self::NotFound { .. } => PullFailure::NotFound,
-            Self::Denied { .. } => PullFailure::Denied,
+            Self::Denied { .. } | Self::NotPublic { .. } => PullFailure::Denied,
             Self::Unconfirmed { .. } => PullFailure::Unconfirmed,
             Self::Throttled { .. } => PullFailure::Throttled,
             Self::UpstreamUnavailable { timed_out: true, .. } => PullFailure::Timeout,
@@ -142,6 +149,7 @@ impl fmt::Display for PullError {
         match self {
             Self::NotFound { detail } => write!(f, "not found: {detail}"),
             Self::Denied { detail } => write!(f, "denied: {detail}"),
+            Self::NotPublic { detail } => write!(f, "not public: {detail}"),
             Self::Unconfirmed { detail, .. } => write!(f, "unconfirmed: {detail}"),
             Self::Throttled { detail, .. } => write!(f, "throttled: {detail}"),
             Self::UpstreamUnavailable { detail, .. } => write!(f, "upstream unavailable: {detail}"),

@@ -17,7 +17,8 @@ pub struct Settings {
     /// Whether stored content is linked to the repositories to which the upstream granted it. True for a
     /// registry with credentials: there one repository's grant proves nothing for another.
     pub links: bool,
-    /// With `links`: how long a grant is valid before the upstream is asked again.
+    /// How long a word of the upstream about access is valid before it is asked again: with `links` a grant,
+    /// and for clients that get only public repositories, that one is public.
     pub auth_ttl: Duration,
     /// Whether `_catalog` is served.
     pub catalog: bool,

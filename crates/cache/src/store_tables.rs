@@ -15,6 +15,7 @@ use crate::shared::Shared;
 use crate::store_health::{LastFailure, StoreHealth};
 use crate::stored_blobs::StoredBlobs;
 use crate::tags::words::TagWords;
+use crate::visibility::public_table::PublicTable;
 use crate::warm_room::WarmRoom;
 
 /// The most blobs of one registry that are warmed at a time, for all lists together: as many as are read
@@ -43,6 +44,8 @@ pub(crate) struct StoreTables {
     pub(crate) scrub: Arc<ScrubState>,
     /// Whether the store can be written.
     pub(crate) health: Arc<StoreHealth>,
+    /// The repositories that the upstream gives to everyone.
+    pub(crate) public: Arc<PublicTable>,
     /// The room of the images that are being warmed.
     pub(crate) warm_room: WarmRoom,
 }
@@ -66,6 +69,7 @@ impl StoreTables {
             last_failure: Arc::clone(&shared.last_failure),
             scrub: Arc::default(),
             health: Arc::default(),
+            public: Arc::new(PublicTable::new()),
             warm_room: WarmRoom::default(),
         }
     }

@@ -181,7 +181,7 @@ impl Backend {
             let pulled = match reference {
                 Reference::Tag(tag) => self.tags.pull_ahead(repository, tag).await,
                 Reference::Digest(_) => {
-                    self.pull_manifest(repository, reference, Want::Get).await.map(Pulled::from)
+                    self.pull_owned_manifest(repository, reference, Want::Get).await.map(Pulled::from)
                 }
             };
             match pulled {

@@ -196,6 +196,11 @@ impl Rules {
         [&self.repositories].into_iter().chain(of_clients).any(|it| *it != Repositories::default())
     }
 
+    /// Whether the rules say who may pull, or what everyone may pull. Rules that only deny do not.
+    pub fn say_who_may_pull(&self) -> bool {
+        self.ways != Ways::default() || self.repositories.allow.is_some()
+    }
+
     /// Whether a client that already comes in may gain or lose by its login.
     pub fn depend_on_logins(&self) -> bool {
         self.clients.iter().any(|rule| !rule.users.is_empty() || !rule.tokens.is_empty())

@@ -29,3 +29,4 @@ pub mod repository_pattern;
 pub mod resume;
 pub mod retry;
 pub mod throttling;
+pub mod visibility;

@@ -54,6 +54,11 @@ impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
         value
     }
 
+    /// Returns all entries, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().map(|(key, (_, value))| (key, value))
+    }
+
     /// Removes an entry.
     pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
     where

@@ -22,7 +22,7 @@ mod script;
 mod state;
 mod token;
 
-pub use behaviour::{Auth, Behaviour, DeadToken, RateLimit, Referrers, ScopeRules, Tls};
+pub use behaviour::{Account, Auth, Behaviour, DeadToken, RateLimit, Referrers, ScopeRules, Tls};
 pub use credential::Credential;
 pub use fault::Fault;
 pub use listener::Door;

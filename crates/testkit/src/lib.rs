@@ -26,8 +26,8 @@ pub use authority::{Authority, Certificate, Identity};
 pub use blob_source::{BlobSource, digest_of};
 pub use deadline::within;
 pub use fake_registry::{
-    Auth, Behaviour, Credential, DeadToken, Door, Ending, Endpoint, FakeRegistry, Fault, Kind, Log, RangeLie,
-    RateLimit, Referrers, RequestRecord, Rule, ScopeRules, Scripted, Tls,
+    Account, Auth, Behaviour, Credential, DeadToken, Door, Ending, Endpoint, FakeRegistry, Fault, Kind, Log,
+    RangeLie, RateLimit, Referrers, RequestRecord, Rule, ScopeRules, Scripted, Tls,
 };
 pub use forward_proxy::ForwardProxy;
 pub use gate::{Gate, Valve};

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use access::AccessTable;
 use budget::Memory;
-use cache::{Backend, Bounds, OfflineSwitch, OfflineSwitches};
+use cache::{Backend, Bounds, OfflineSwitch, OfflineSwitches, Upstreams};
 use inventory::Inventory;
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use policy::host::{RegistryNames, RoutingTable};
@@ -261,7 +261,7 @@ fn backend(name: &str, fake: &FakeRegistry, plan: &Plan, store: Store) -> Backen
     let offline = OfflineSwitch::unused(name, Arc::clone(&records), &plan.all_offline);
     Backend::new(cache::Parts {
         name: name.to_owned(),
-        upstream: Arc::new(upstream),
+        upstreams: Upstreams::shared(Arc::new(upstream)),
         blobs,
         records,
         inventory,

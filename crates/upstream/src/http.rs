@@ -41,6 +41,31 @@ impl HttpUpstream {
         authorities: &Authorities,
         metrics: Arc<RegistryMetrics>,
     ) -> Result<Self, SettingsError> {
+        Self::build(settings, authorities, metrics, false)
+    }
+
+    /// Makes the same upstream without its logins and its client certificate: it sees what everyone sees. It
+    /// shares no connection, no token, no pause and no breaker with the other one, so a limit on requests
+    /// without a login delays no request that has one.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn anonymous(
+        settings: Settings,
+        authorities: &Authorities,
+        metrics: Arc<RegistryMetrics>,
+    ) -> Result<Self, SettingsError> {
+        let credentials = credentials::Settings::default();
+        let settings = Settings { credentials, client_identity: None, ..settings };
+        Self::build(settings, authorities, metrics, true)
+    }
+
+    fn build(
+        settings: Settings,
+        authorities: &Authorities,
+        metrics: Arc<RegistryMetrics>,
+        is_aside: bool,
+    ) -> Result<Self, SettingsError> {
         let base_locator = BaseLocator::new(BaseSetting::read(&settings.upstream)?);
         let root = &base_locator.likely().root;
         let trusted = settings.trusted_hosts.iter().map(|text| {
@@ -57,7 +82,10 @@ impl HttpUpstream {
             header_timeout: settings.header_timeout,
             budget: Arc::default(),
         };
-        let gates = Gates::of_registry(&settings.name, metrics.clone(), root);
+        let gates = match is_aside {
+            true => Gates::of_others(&settings.name, metrics.clone()),
+            false => Gates::of_registry(&settings.name, metrics.clone(), root),
+        };
         let auth = Auth::new(&settings, authorities, metrics);
         let header_timeout = settings.header_timeout;
         let [manifest_head_trust, blob_head_trust] = [(); 2].map(|()| RepositoryHeadTrust::of(root));
@@ -69,6 +97,7 @@ impl HttpUpstream {
             manifest_head_trust,
             blob_head_trust,
             header_timeout,
+            is_aside,
         };
         Ok(Self { registry })
     }

@@ -25,6 +25,9 @@ pub(crate) struct Registry {
     pub(crate) blob_head_trust: RepositoryHeadTrust,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
+    /// Whether its requests go beside those of the registry's account. Then the metrics show the health and
+    /// the limits of the other ones.
+    pub(crate) is_aside: bool,
 }
 
 impl Registry {

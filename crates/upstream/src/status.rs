@@ -25,7 +25,7 @@ pub(crate) async fn check(
     deadline: Instant,
 ) -> Result<Reply, Error> {
     let status = reply.response.status().as_u16();
-    if reply.is_home {
+    if reply.is_home && !registry.is_aside {
         note_rate_limit(registry, reply.response.headers());
     }
     let answered = |kind| Error::new(kind, &reply.host, format!("answered {status}")).with_status(status);

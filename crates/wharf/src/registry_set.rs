@@ -24,7 +24,7 @@ use storage::Store;
 use telemetry::{Metrics, error_chain};
 use upstream::{Authorities, HttpUpstream};
 
-use self::lifetime::{Lifetime, Opened, Served, Slot};
+use self::lifetime::{Lifetime, Opened, Served, Slot, Upstreams};
 use self::past_roots::PastRoots;
 use crate::config::diff::RegistryChange;
 use crate::config::{Config, Registry};
@@ -64,11 +64,11 @@ enum Step {
     /// It keeps its backend.
     Keep,
     /// It gets another backend over its store. `None` keeps its upstream.
-    Succeed(Option<Arc<HttpUpstream>>),
+    Succeed(Option<Upstreams>),
     /// It is new.
-    Begin(Arc<HttpUpstream>, Opened),
+    Begin(Upstreams, Opened),
     /// It was removed and is added again before its last transfer has ended.
-    Return(Arc<HttpUpstream>, Box<Served>),
+    Return(Upstreams, Box<Served>),
 }
 
 impl RegistrySet {
@@ -157,7 +157,7 @@ impl RegistrySet {
     fn step(
         &mut self,
         registry: &Registry,
-        upstream: Option<Arc<HttpUpstream>>,
+        upstream: Option<Upstreams>,
         opened: Option<Opened>,
     ) -> Option<Step> {
         let name = &registry.names.name;
@@ -265,12 +265,11 @@ impl RegistrySet {
     }
 
     /// Makes an upstream for each registry that is new or has another upstream than before.
-    async fn make_upstreams(
-        &self,
-        config: &Config,
-    ) -> Result<Vec<Option<Arc<HttpUpstream>>>, Vec<RegistryError>> {
+    async fn make_upstreams(&self, config: &Config) -> Result<Vec<Option<Upstreams>>, Vec<RegistryError>> {
         let is_same = |it: &Registry| {
-            self.served.get(&it.names.name).is_some_and(|served| !served.change_to(it).upstream)
+            self.served.get(&it.names.name).is_some_and(|served| {
+                !served.change_to(it).upstream && served.registry.public_only == it.public_only
+            })
         };
         let wanted: Vec<Option<Registry>> =
             config.registries.iter().map(|it| (!is_same(it)).then(|| it.clone())).collect();
@@ -282,8 +281,13 @@ impl RegistrySet {
         let making = tokio::task::spawn_blocking(move || {
             let authorities = Authorities::load();
             let make = |registry: Registry| {
-                upstream(&registry, &authorities, &metrics)
-                    .map(|upstream| Arc::new(upstream.with_memory(memory.clone())))
+                let with_memory = |upstream: HttpUpstream| Arc::new(upstream.with_memory(memory.clone()));
+                let own = with_memory(upstream(&registry, &authorities, &metrics)?);
+                let anonymous = match registry.public_only {
+                    true => Some(with_memory(anonymous(&registry, &authorities, &metrics)?)),
+                    false => None,
+                };
+                Ok(Upstreams { own, anonymous })
             };
             all_or_errors(wanted.into_iter().map(|registry| registry.map(make).transpose()))
         });
@@ -356,5 +360,19 @@ pub(crate) fn upstream(
 ) -> Result<HttpUpstream, RegistryError> {
     let name = &registry.names.name;
     HttpUpstream::new(registry.upstream.clone(), authorities, metrics.registry(name))
+        .map_err(|error| RegistryError::new(name, error_chain(&error)).caused_by(error))
+}
+
+/// Makes the same upstream without its logins.
+///
+/// # Errors
+/// As [`upstream`].
+fn anonymous(
+    registry: &Registry,
+    authorities: &Authorities,
+    metrics: &Metrics,
+) -> Result<HttpUpstream, RegistryError> {
+    let name = &registry.names.name;
+    HttpUpstream::anonymous(registry.upstream.clone(), authorities, metrics.registry(name))
         .map_err(|error| RegistryError::new(name, error_chain(&error)).caused_by(error))
 }

@@ -111,6 +111,9 @@ pub(crate) fn check(config: &Config, now: u64) -> String {
     if !offline.is_empty() {
         text.push_str(&format!("\noffline by this configuration: {}\n", offline.join(", ")));
     }
+    if let Some(line) = public_only(config) {
+        text.push_str(&format!("\n{line}\n"));
+    }
     let invalid = certificates::warnings(config, now);
     let mut warnings =
         config.notices.iter().cloned().chain(config.warnings.lines()).chain(invalid).peekable();
@@ -123,6 +126,17 @@ pub(crate) fn check(config: &Config, now: u64) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The line about registries with a login whose clients get only public repositories.
+pub(crate) fn public_only(config: &Config) -> Option<String> {
+    let registries = config.registries.iter().filter(|registry| registry.public_only);
+    let names: Vec<&str> = registries.map(|registry| registry.names.name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("only public repositories, although wharf has a login: {names}; for private ones, name in [access] \
+                 who may pull, or set serve_private")
+    })
 }
 
 /// The line at the start about a registry that is offline.

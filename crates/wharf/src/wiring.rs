@@ -243,6 +243,9 @@ fn log_version(config: &Config, limits: &Notice) {
     for line in config.notices.iter().cloned().chain(config.warnings.lines()) {
         tracing::warn!("{line}");
     }
+    if let Some(line) = report::public_only(config) {
+        tracing::info!("{line}");
+    }
     let roots: Vec<_> =
         config.registries.iter().map(|it| (it.names.name.as_str(), it.root.as_path())).collect();
     if let Some(notice) = disk::read_only_notice(&roots) {

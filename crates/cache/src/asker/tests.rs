@@ -83,7 +83,7 @@ fn asker(is_offline: bool, bounds: Bounds) -> Asker {
     let permits = Permits::new(bounds, Bounds::new(100, 100));
     let store = Arc::new(MemoryStore::new());
     let offline = OfflineSwitch::unused("memory.test", store, &OfflineSwitches::default());
-    Asker::new("memory.test".into(), Arc::new(Failing), offline, &Settings::new(tags), permits)
+    Asker::new("memory.test".into(), Arc::new(Failing), offline, &Settings::new(tags), permits.into())
 }
 
 fn holder(has_clients: bool) -> Arc<dyn PermitHolder> {

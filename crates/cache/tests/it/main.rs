@@ -35,6 +35,7 @@ mod succession;
 mod unhashed;
 mod untold;
 mod upstream;
+mod visibility;
 mod waits;
 mod warm;
 mod whole;

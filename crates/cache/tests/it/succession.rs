@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Backend, Bounds, Outcome, Parts, PullError, Settings, Want};
+use cache::{Backend, Bounds, Outcome, Parts, PullError, Settings, Upstreams, Want};
 use policy::freshness::{StaleLimit, TagRule, Upstream404};
 use tokio::sync::Semaphore;
 use upstream::ErrorKind;
@@ -20,11 +20,20 @@ const RULE: TagRule = TagRule {
 
 /// The world with a successor backend under other rules, over the same store and upstream.
 pub(crate) fn succeed(world: &World, change: impl FnOnce(&mut Settings)) -> World {
+    succeed_before(world, Upstreams::shared(world.upstream.clone()), change)
+}
+
+/// The same with other ways to the upstream.
+pub(crate) fn succeed_before(
+    world: &World,
+    upstreams: Upstreams,
+    change: impl FnOnce(&mut Settings),
+) -> World {
     let mut settings = Settings::new(RULE);
     change(&mut settings);
     let backend = world.backend.succeeded_by(Parts {
         name: "memory.test".to_owned(),
-        upstream: world.upstream.clone(),
+        upstreams,
         blobs: world.blobs.clone(),
         records: world.records.clone(),
         inventory: world.inventory.clone(),

@@ -84,6 +84,7 @@ struct State {
     refused_blobs: HashMap<Digest, ErrorKind>,
     referrers: HashMap<Digest, Vec<String>>,
     has_no_referrers_api: bool,
+    no_tags: Option<ErrorKind>,
     denied: Vec<Repository>,
     no_head: bool,
     no_get: Option<ErrorKind>,
@@ -183,6 +184,11 @@ impl MemoryUpstream {
     /// Answers requests for referrers like a server that has never heard of them.
     pub(crate) fn drop_referrers_api(&self) {
         self.state.lock().unwrap().has_no_referrers_api = true;
+    }
+
+    /// Answers requests for tags with this error.
+    pub(crate) fn refuse_tags(&self, kind: Option<ErrorKind>) {
+        self.state.lock().unwrap().no_tags = kind;
     }
 
     pub(crate) fn deny(&self, repository: &Repository) {
@@ -399,6 +405,9 @@ impl Upstream for MemoryUpstream {
         };
         self.ask(what.to_owned(), repository).await?;
         let state = self.state.lock().unwrap();
+        if let (ListRequest::Tags { .. }, Some(kind)) = (request, state.no_tags) {
+            return Err(error(kind));
+        }
         let ListRequest::Referrers { digest, page, .. } = request else {
             return Ok(list_page(b"{}", None));
         };

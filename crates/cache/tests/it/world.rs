@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use budget::Memory;
 use bytes::{Bytes, BytesMut};
 use cache::{
-    Backend, BlobAnswer, BlobReader, Bounds, OfflineSwitch, OfflineSwitches, Parts, PullError, Settings, Want,
+    Backend, BlobAnswer, BlobReader, Bounds, OfflineSwitch, OfflineSwitches, Parts, PullError, Settings,
+    Upstreams, Want,
 };
 use inventory::Inventory;
 use oci::{Digest, RangeRequest, Repository};
@@ -108,7 +109,7 @@ impl World {
         let offline = OfflineSwitch::unused("memory.test", records.clone(), &all_offline);
         let backend = Backend::new(Parts {
             name: "memory.test".to_owned(),
-            upstream: upstream.clone(),
+            upstreams: Upstreams::shared(upstream.clone()),
             blobs: blobs.clone(),
             records: records.clone(),
             inventory: inventory.clone(),

@@ -217,6 +217,7 @@ impl FailedPull {
                 error_answer(StatusCode::NOT_FOUND, code, Answered::NotFound, self.hinted(message))
             }
             PullError::Denied { detail } => self.denied(&what, detail),
+            PullError::NotPublic { detail } => self.not_public(&what, detail),
             PullError::Unconfirmed { status, detail } => {
                 self.with_hint(unconfirmed(&what, self.kind, *status, detail))
             }
@@ -278,12 +279,29 @@ impl FailedPull {
         ErrorAnswer { extra: Extra::Warns, ..answer }
     }
 
+    /// wharf's account may be able to read it. One sentence names the switch.
+    fn not_public(&self, what: &str, detail: &str) -> ErrorAnswer {
+        let message = format!(
+            "{what}: {detail}; wharf gives its clients only what {} gives to everyone, unless its configuration \
+             says `serve_private = true` or names in [access] who may pull",
+            self.registry
+        );
+        let answer = error_answer(
+            StatusCode::FORBIDDEN,
+            ErrorCode::Denied,
+            Answered::Denied,
+            self.hinted(message) + "; this cache is pull-only",
+        );
+        ErrorAnswer { extra: Extra::Warns, ..answer }
+    }
+
     /// The suggestion, if it may explain the failure: the default registry was asked for a name that may have
     /// meant another registry.
     fn hint(&self) -> Option<String> {
         let may_be_why = match &self.error {
             PullError::NotFound { .. }
             | PullError::Denied { .. }
+            | PullError::NotPublic { .. }
             | PullError::Unconfirmed { .. }
             | PullError::Throttled { .. }
             | PullError::UpstreamUnavailable { .. }

@@ -12,6 +12,8 @@ use crate::authority::Certificate;
 pub struct Behaviour {
     /// Which clients may pull, and their kind of credential.
     pub auth: Auth,
+    /// Further accounts. The repositories that they name are private.
+    pub accounts: Vec<Account>,
     /// The realm in challenges, instead of the token endpoint's URL.
     pub realm: Option<String>,
     /// `expires_in` of the token response, any JSON; `None` omits it. It does not affect the real lifetime of
@@ -50,6 +52,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             auth: Auth::Bearer { credentials: None, anonymous: true },
+            accounts: Vec::new(),
             realm: None,
             expires_in: Some(Value::from(300)),
             base: String::new(),
@@ -99,6 +102,37 @@ impl Auth {
     /// [`Auth::Bearer`] that issues tokens only for these credentials.
     pub fn bearer(user: &str, password: &str) -> Self {
         Self::Bearer { credentials: Some((user.to_owned(), password.to_owned())), anonymous: false }
+    }
+}
+
+/// An account, and the private repositories that it may pull.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+    /// Only accounts that name a repository here may pull it.
+    pub repositories: Vec<String>,
+}
+
+impl Account {
+    /// An account with these private repositories.
+    pub fn new(user: &str, password: &str, repositories: &[&str]) -> Self {
+        let repositories = repositories.iter().map(|&name| name.to_owned()).collect();
+        Self { user: user.to_owned(), password: password.to_owned(), repositories }
+    }
+}
+
+impl Behaviour {
+    pub(crate) fn account(&self, user: &str, password: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| (&*account.user, &*account.password) == (user, password))
+    }
+
+    /// Whether the account, or a client without one, may pull the repository.
+    pub(crate) fn may_pull(&self, account: Option<&Account>, repository: &str) -> bool {
+        let names = |account: &&Account| account.repositories.iter().any(|name| name == repository);
+        self.accounts.iter().find(names).is_none() || account.as_ref().is_some_and(names)
     }
 }
 

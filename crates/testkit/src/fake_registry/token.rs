@@ -125,15 +125,24 @@ pub(crate) fn issue(state: &State, route: &Route, request: &Incoming) -> Reply {
     let (Kind::Token, Auth::Bearer { credentials, anonymous }) = (route.kind, &behaviour.auth) else {
         return Reply::error(404, "UNSUPPORTED");
     };
+    let mut account = None;
     let is_known = match request.header("authorization").map(Credential::parse) {
         None => *anonymous,
-        Some(Credential::Basic { user, password }) => credentials.as_ref() == Some(&(user, password)),
+        Some(Credential::Basic { user, password }) => {
+            account = behaviour.account(&user, &password);
+            account.is_some() || credentials.as_ref() == Some(&(user, password))
+        }
         Some(_) => false,
     };
     if !is_known {
         return Reply::error(401, "UNAUTHORIZED").refusing();
     }
-    let scopes = route.query("scope").flat_map(|scopes| scopes.split(' ')).map(str::to_owned).collect();
+    let may_pull = |scope: &&str| {
+        let name = scope.strip_prefix("repository:").and_then(|rest| rest.rsplit_once(':'));
+        name.is_none_or(|(name, _)| behaviour.may_pull(account, name))
+    };
+    let scopes = route.query("scope").flat_map(|scopes| scopes.split(' '));
+    let scopes = scopes.filter(may_pull).map(str::to_owned).collect();
     let token = state.tokens.give(scopes, behaviour.token_lifetime);
     let mut body = json!({ "token": token, "access_token": token });
     if let Some(expires_in) = behaviour.expires_in {
@@ -148,7 +157,11 @@ pub(crate) fn is_let_in(state: &State, route: &Route, request: &Incoming) -> boo
     match (state.behaviour().auth, credential) {
         (Auth::Anonymous, _) => true,
         (Auth::Basic { user, password }, Some(Credential::Basic { user: given, password: word })) => {
-            (given, word) == (user, password)
+            let behaviour = state.behaviour();
+            let account = behaviour.account(&given, &word);
+            let may_pull = |name: &String| behaviour.may_pull(account, name);
+            account.is_some() && route.repository.as_ref().is_none_or(may_pull)
+                || (given, word) == (user, password)
         }
         (Auth::Bearer { .. }, Some(Credential::Bearer(token))) => {
             let needed = Needed::of(&state.behaviour(), route);

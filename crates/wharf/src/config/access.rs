@@ -10,6 +10,7 @@ use policy::image::ImagePattern;
 
 use super::keys::access::{self as keys, ACCESS, OF_A_REGISTRY};
 use super::keys::home_of;
+use super::keys::registry as of_a_registry;
 use super::outside::Assigned;
 use super::process::ServerSection;
 use super::reader::Reader;
@@ -85,6 +86,7 @@ impl<'t> AccessReader<'t> {
         let access = self.read(reader, &table, &section, &registry.names);
         // A blob that one repository may not give to a client must not come through another one.
         registry.cache.links |= access.rules.name_repositories();
+        registry.public_only &= !access.rules.say_who_may_pull();
         self.table.registries.insert(name.clone(), Arc::new(access));
     }
 
@@ -197,7 +199,8 @@ fn resolve(
     Repositories { allow: patterns.allow.map(|list| own(list, allow)), deny: own(patterns.deny, deny) }
 }
 
-/// Warns of a registry whose account everyone may use, and of logins that anyone on the path can read.
+/// Warns of a registry whose account everyone may use: because it says so, or because its rules name
+/// repositories and no clients.
 pub(crate) fn warn_of_risks(
     reader: &mut Reader<'_>,
     table: &Table<'_>,
@@ -206,11 +209,14 @@ pub(crate) fn warn_of_risks(
 ) {
     let rules = access.and_then(|access| access.of(&registry.names.name));
     let is_open = rules.is_none_or(|access| access.rules.ways == Ways::default());
-    if !registry.upstream.credentials.is_anonymous() && is_open {
+    let has_login =
+        !registry.upstream.credentials.is_anonymous() || registry.upstream.client_identity.is_some();
+    if has_login && is_open && !registry.public_only {
         let text = "anyone who can reach wharf can pull whatever this account can; name in [access] who may \
                     pull, or use a read-only account that sees only what they may see";
-        let named = [super::keys::registry::USERNAME.name, super::keys::registry::CREDENTIALS.name];
-        let key = named.into_iter().find(|key| table.has(key)).unwrap_or_default();
+        let named = [of_a_registry::SERVE_PRIVATE.name, of_a_registry::USERNAME.name];
+        let others = [of_a_registry::CREDENTIALS.name, of_a_registry::CLIENT_CERT.name];
+        let key = named.into_iter().chain(others).find(|key| table.has(key)).unwrap_or_default();
         reader.warn(&reader.place(table, key), text);
     }
 }

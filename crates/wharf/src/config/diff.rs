@@ -197,7 +197,7 @@ impl RegistryChange {
     pub(crate) fn between(before: &Registry, after: &Registry) -> Self {
         Self {
             upstream: !is_same_upstream(&before.upstream, &after.upstream),
-            rules: !is_same_rules(&before.cache, &after.cache),
+            rules: !is_same_rules(&before.cache, &after.cache) || before.public_only != after.public_only,
             names: before.names != after.names,
             room: before.limits != after.limits,
         }

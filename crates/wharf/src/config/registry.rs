@@ -30,6 +30,8 @@ pub(crate) struct Registry {
     pub(crate) root: PathBuf,
     /// The room that its store may take, and the images that go and stay.
     pub(crate) limits: Limits,
+    /// Whether clients get only the repositories that the upstream gives to everyone.
+    pub(crate) public_only: bool,
 }
 
 /// Reads `[defaults]` alone, so that a mistake in it is found even if every registry overrides it.
@@ -211,6 +213,7 @@ struct Rules {
     tag_ttls: Vec<TagTtl>,
     catalog: bool,
     auth_ttl: Duration,
+    serve_private: bool,
     limits: Limits,
 }
 
@@ -248,6 +251,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         tag_ttls: keys::TAG.read(reader, table).unwrap_or_default(),
         catalog: keys::CATALOG.value(reader, table),
         auth_ttl: keys::AUTH_TTL.value(reader, table),
+        serve_private: keys::SERVE_PRIVATE.value(reader, table),
         limits: Limits {
             max: keys::MAX_SIZE.value(reader, table),
             unused_for: keys::UNUSED_FOR.value(reader, table),
@@ -296,6 +300,8 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
 
 impl Rules {
     fn into_registry(self, names: RegistryNames, upstream: Url, root: PathBuf) -> Registry {
+        let has_login = !self.credentials.is_anonymous() || self.identity.is_some();
+        let public_only = has_login && !self.serve_private;
         let defaults = cache::Settings::new(self.tags);
         let tag_ttls = self.tag_ttls.into_iter();
         let cache = cache::Settings {
@@ -303,7 +309,7 @@ impl Rules {
                 .map(|rule| TagTtl { pattern: rule.pattern.within(&names.name), ..rule })
                 .collect(),
             // A grant to one repository through an account proves nothing for another one.
-            links: !self.credentials.is_anonymous() || self.identity.is_some(),
+            links: has_login,
             auth_ttl: self.auth_ttl,
             catalog: self.catalog,
             hub_names: names.name == known::DOCKER_HUB,
@@ -327,6 +333,6 @@ impl Rules {
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,
         };
-        Registry { names, upstream, cache, root, limits: self.limits }
+        Registry { names, upstream, cache, root, limits: self.limits, public_only }
     }
 }

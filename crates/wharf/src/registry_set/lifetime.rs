@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use archive::Target;
-use cache::{Backend, OfflineSwitch, Scrubber};
+use cache::{AnonymousUpstream, Backend, OfflineSwitch, Scrubber};
 use inventory::{Inventory, Keeper};
 use parking_lot::Mutex;
 use policy::capacity::Capacity;
@@ -29,7 +29,7 @@ const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Served {
     pub(super) registry: Registry,
-    pub(super) upstream: Arc<HttpUpstream>,
+    pub(super) upstreams: Upstreams,
     pub(super) backend: Arc<Backend>,
     pub(super) store: Arc<dyn Store>,
     /// Keeps the store to its limits.
@@ -38,6 +38,15 @@ pub(super) struct Served {
     pub(super) lifetime: Lifetime,
     /// Earlier backends over the same store, which may still answer requests.
     predecessors: Vec<Weak<Backend>>,
+}
+
+/// The upstream of a registry.
+#[derive(Clone, Debug)]
+pub(super) struct Upstreams {
+    /// With the registry's logins.
+    pub(super) own: Arc<HttpUpstream>,
+    /// Without a login, if clients get only what that one may read.
+    pub(super) anonymous: Option<Arc<HttpUpstream>>,
 }
 
 /// A store that was opened, and the switch that it has noted.
@@ -63,7 +72,7 @@ impl Served {
     /// A registry over a store that was just opened.
     pub(super) fn begin(
         registry: Registry,
-        upstream: Arc<HttpUpstream>,
+        upstreams: Upstreams,
         Opened { store, offline }: Opened,
         shared: &Shared,
         capacity: &Capacity,
@@ -79,30 +88,30 @@ impl Served {
         );
         let keeper = Keeper::new(inventory, registry.limits.clone());
         show_offline(&shared.metrics.registry(name), &offline);
-        let parts = parts(&registry, &upstream, (&store, &keeper, &offline), &lifetime, shared, capacity);
+        let parts = parts(&registry, &upstreams, (&store, &keeper, &offline), &lifetime, shared, capacity);
         let backend = Arc::new(Backend::new(parts));
         let scrubber = Scrubber::new(&backend, Arc::clone(&store), shared.scrub.clone());
-        Self { registry, upstream, backend, store, keeper, scrubber, lifetime, predecessors: Vec::new() }
+        Self { registry, upstreams, backend, store, keeper, scrubber, lifetime, predecessors: Vec::new() }
     }
 
-    /// The same registry with other rules, and with `upstream` if there is one.
+    /// The same registry with other rules, and with `upstreams` if they changed.
     pub(super) fn succeed(
         self,
         registry: Registry,
-        upstream: Option<Arc<HttpUpstream>>,
+        upstreams: Option<Upstreams>,
         shared: &Shared,
         capacity: &Capacity,
     ) -> Self {
-        let upstream = upstream.unwrap_or_else(|| Arc::clone(&self.upstream));
+        let upstreams = upstreams.unwrap_or_else(|| self.upstreams.clone());
         self.keeper.set_limits(registry.limits.clone());
         let stored = (&self.store, &self.keeper, self.backend.offline());
-        let parts = parts(&registry, &upstream, stored, &self.lifetime, shared, capacity);
+        let parts = parts(&registry, &upstreams, stored, &self.lifetime, shared, capacity);
         let backend = Arc::new(self.backend.succeeded_by(parts));
         self.scrubber.serve_with(&backend);
         let mut predecessors = self.predecessors;
         predecessors.retain(|predecessor| predecessor.strong_count() > 0);
         predecessors.push(Arc::downgrade(&self.backend));
-        Self { registry, upstream, backend, predecessors, ..self }
+        Self { registry, upstreams, backend, predecessors, ..self }
     }
 
     /// The registry as imports and exports use it.
@@ -162,7 +171,7 @@ impl Lifetime {
 
 fn parts(
     registry: &Registry,
-    upstream: &Arc<HttpUpstream>,
+    upstreams: &Upstreams,
     (store, keeper, offline): (&Arc<dyn Store>, &Arc<Keeper>, &Arc<OfflineSwitch>),
     lifetime: &Lifetime,
     shared: &Shared,
@@ -171,7 +180,13 @@ fn parts(
     let name = &registry.names.name;
     cache::Parts {
         name: name.clone(),
-        upstream: Arc::<HttpUpstream>::clone(upstream),
+        upstreams: cache::Upstreams {
+            own: Arc::<HttpUpstream>::clone(&upstreams.own),
+            anonymous: upstreams.anonymous.as_ref().map(|upstream| AnonymousUpstream {
+                upstream: Arc::<HttpUpstream>::clone(upstream),
+                address: registry.upstream.upstream.to_string(),
+            }),
+        },
         blobs: store.clone(),
         records: store.clone(),
         inventory: Arc::clone(keeper.inventory()),

@@ -169,9 +169,8 @@ docker.io       https://registry-1.docker.io  docker.io.w.example:5000  password
 
 ";
     let warnings = "\
-        warning: wharf.toml:8: registry[docker.io].username: anyone who can reach wharf can pull whatever \
-        this account can; name in [access] who may pull, or use a read-only account that \
-        sees only what they may see\n\
+        only public repositories, although wharf has a login: docker.io; for private ones, name in [access] \
+        who may pull, or set serve_private\n\n\
         warning: wharf.toml:12: registry[[fd00::1]:5000].upstream: requests to this upstream go without \
         TLS, so anyone on the path can change what a tag names; use https if the upstream offers it\n";
     assert_eq!(check(&config, NOW), format!("{rows}{warnings}"));

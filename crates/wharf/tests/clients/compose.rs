@@ -183,7 +183,8 @@ fn write_project(directory: &Path) -> PathBuf {
     for (name, port) in [(HUB, HUB_PORT), (GITHUB, GITHUB_PORT)] {
         let line = format!("name = \"{name}\"\n");
         assert_eq!(text.matches(&line).count(), 1, "{name} is shipped once:\n{text}");
-        text = text.replace(&line, &format!("{line}upstream = \"http://{name}.upstream.test:{port}\"\n"));
+        let upstream = format!("upstream = \"http://{name}.upstream.test:{port}\"\nserve_private = true\n");
+        text = text.replace(&line, &format!("{line}{upstream}"));
     }
     fs::write(&path, text).expect("the settings are written");
     let text = json!({

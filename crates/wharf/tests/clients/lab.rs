@@ -319,6 +319,7 @@ name = "{CORP}"
 upstream = "http://{corp}"
 username = "{USERNAME}"
 password = "{PASSWORD}"
+serve_private = true
 "#,
         root.display(),
     )

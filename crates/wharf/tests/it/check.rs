@@ -18,6 +18,7 @@ name = "c.example:8443"
 upstream = "http://10.1.2.3:8443"
 username = "me"
 password = "canary-password"
+serve_private = true
 "#;
 
 const GOOD_ROWS: &str = "\
@@ -38,7 +39,7 @@ const GOOD_WARNINGS: [&str; 3] = [
      readable by anyone on the path",
     "warning: wharf.toml:10: registry[c.example:8443].upstream: requests to this upstream go without TLS, so \
      anyone on the path can change what a tag names; use https if the upstream offers it",
-    "warning: wharf.toml:11: registry[c.example:8443].username: anyone who can reach wharf can pull whatever \
+    "warning: wharf.toml:13: registry[c.example:8443].serve_private: anyone who can reach wharf can pull whatever \
      this account can; name in [access] who may pull, or use a read-only account that \
      sees only what they may see",
 ];

@@ -26,8 +26,8 @@ async fn private_registry(is_bearer: bool) -> FakeRegistry {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_logged_at_any_level() {
     let (token, basic) = (private_registry(true).await, private_registry(false).await);
-    let login = "username = \"robot\"\npassword = \"${SECRET}-password\"\n";
-    let wrong = "username = \"robot\"\npassword = \"${SECRET}-wrong\"\n";
+    let login = "username = \"robot\"\npassword = \"${SECRET}-password\"\nserve_private = true\n";
+    let wrong = "username = \"robot\"\npassword = \"${SECRET}-wrong\"\nserve_private = true\n";
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let token_path = directory.path().join("token");
     std::fs::write(&token_path, format!("{CANARY}-admin\n")).unwrap();

@@ -18,7 +18,7 @@ use crate::program::{Program, configuration, registry, run};
 const CLIENT_COUNT: usize = 100;
 
 /// Makes the program load `text`, and returns the status and the text of the answer.
-async fn reload(program: &Program, text: &str) -> (u16, String) {
+pub(crate) async fn reload(program: &Program, text: &str) -> (u16, String) {
     fs::write(program.directory.path().join("wharf.toml"), text).unwrap();
     ask_to_reload(program).await
 }
@@ -319,7 +319,7 @@ async fn f41_a_changed_password_is_used_at_once_without_a_reload() {
     let directory = Arc::new(tempfile::tempdir().unwrap());
     let password = directory.path().join("password");
     fs::write(&password, "old\n").unwrap();
-    let login = format!("username = \"user\"\npassword_file = {password:?}\n");
+    let login = format!("username = \"user\"\npassword_file = {password:?}\nserve_private = true\n");
     let text = configuration(&(registry("docker.io", &hub) + &login));
     let program = Program::start_in(directory, &text, &[]);
     assert_eq!(get(&program, "docker.io", "/v2/library/app/manifests/1").await.status, 200);

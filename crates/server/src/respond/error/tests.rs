@@ -97,6 +97,9 @@ fn upstream_failures_name_the_upstream_and_say_what_to_do() {
     };
     let denied = PullError::Denied { detail: detail().into() };
     check(denied, 403, "DENIED", "denied", &["no login for quay.io", "check the name", "pull-only"]);
+    let private = PullError::NotPublic { detail: detail().into() };
+    let switch = ["`serve_private = true`", "[access]", "what quay.io gives to everyone", "pull-only"];
+    check(private, 403, "DENIED", "denied", &switch);
     let unavailable = PullError::UpstreamUnavailable { timed_out: false, detail: detail().into() };
     check(unavailable, 502, "UNAVAILABLE", "unavailable", &["no cached copy", "try again"]);
     let timed_out = PullError::UpstreamUnavailable { timed_out: true, detail: detail().into() };

@@ -103,6 +103,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("registry", "on_upstream_404", "\"404\"", "\"serve\""),
     ("registry", "auth_ttl", "\"1s\"", "\"2s\""),
     ("registry", "offline", "false", "true"),
+    ("registry", "serve_private", "false", "true"),
     ("registry", "catalog", "true", "false"),
     ("registry", "max_size", "\"1GB\"", "\"2GB\""),
     ("registry", "unused_for", "\"30d\"", "\"off\""),
@@ -135,6 +136,10 @@ fn with(directory: &Path, section: &str, key: &str, value: &str) -> Config {
     };
     let others = "[[registry]]\nname = \"a.example\"\n[[registry]]\nname = \"b.example\"\n";
     let text = match (section, key) {
+        ("registry", "serve_private") => {
+            let login = "username = \"u\"\npassword = \"p\"";
+            format!("{others}[[registry]]\nname = \"c.example\"\n{login}\n{key} = {value}\n")
+        }
         ("registry", "name") => format!("[[registry]]\nname = {value}\n{others}"),
         ("registry", _) => format!("{others}[[registry]]\nname = \"c.example\"\n{key} = {value}\n"),
         ("access", "client_names") => {

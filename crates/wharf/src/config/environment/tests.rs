@@ -58,9 +58,14 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "trusted_hosts" => "auth.example, 10.1.2.3:9000".to_owned(),
         "proxy" => "http://proxy:3128".to_owned(),
         "on_upstream_404" => "serve".to_owned(),
-        "sendfile" | "sandbox" | "access" | "insecure_skip_verify" | "offline" | "catalog" | "referrers" => {
-            "true".to_owned()
-        }
+        "sendfile"
+        | "sandbox"
+        | "access"
+        | "insecure_skip_verify"
+        | "serve_private"
+        | "offline"
+        | "catalog"
+        | "referrers" => "true".to_owned(),
         "body_bytes_max" => "33554432".to_owned(),
         "read_ahead" => "7".to_owned(),
         "max_size" | "free_min" => "500GB".to_owned(),

@@ -107,6 +107,17 @@ pub(crate) static CREDENTIALS: Key<Vec<(Place, Rule)>> = Key {
           a list of `[[registry.credentials]]`. See [Sources of credentials](#sources-of-credentials).",
 };
 
+pub(crate) static SERVE_PRIVATE: Key<bool> = Key {
+    name: "serve_private",
+    form: form::FLAG,
+    default: Preset::Value(false),
+    reloadable: true,
+    doc: "Only for registries with a login or a client certificate, and without rules in `[access]`: whether every \
+          client may pull whatever that account may read. Without it, clients get only the repositories that \
+          the upstream also gives to requests without a login. See [Private stays \
+          private](#private-stays-private).",
+};
+
 pub(crate) static CA_FILE: Key<Vec<u8>> = Key {
     name: "ca_file",
     form: form::CERTIFICATES,
@@ -284,8 +295,8 @@ pub(crate) static AUTH_TTL: Key<Duration> = Key {
     default: Preset::Value(cache::Settings::AUTH_TTL),
     reloadable: true,
     doc: "Only for registries with a login or a client certificate: how long the upstream's grant of a \
-          stored manifest or blob to a repository stays valid. Then one HEAD request renews it. `tag_ttl` \
-          is never longer than this.",
+          stored manifest or blob to a repository stays valid, and its word that a repository is public. \
+          Then one HEAD request renews it. `tag_ttl` is never longer than this.",
 };
 
 pub(crate) static OFFLINE: Key<bool> = Key {
@@ -354,6 +365,7 @@ pub(crate) static REGISTRY: Section = Section {
                 &PASSWORD,
                 &PASSWORD_FILE,
                 &CREDENTIALS,
+                &SERVE_PRIVATE,
                 &CA_FILE,
                 &CLIENT_CERT,
                 &CLIENT_KEY,

@@ -195,17 +195,55 @@ fn s28_the_configuration_shows_no_login() {
 }
 
 #[test]
-fn s14_an_account_is_warned_of_unless_clients_must_prove_who_they_are() {
+fn s14_without_rules_clients_get_only_public_repositories_unless_the_switch_says_otherwise() {
+    let files = Files::new();
+    let account = "[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword = \"p\"\n";
+    let switch = "serve_private = true\n";
+    let by_login = format!("users_file = {:?}\n", files.path("users"));
+    let of_ghcr = |rules: &str| format!("{account}[registry.access]\n{rules}");
+    let table = [
+        (account.to_owned(), true),
+        (format!("{account}{switch}"), false),
+        (format!("[defaults]\n{switch}{account}"), false),
+        ("[[registry]]\nname = \"ghcr.io\"\n".to_owned(), false),
+        ("[[registry]]\nname = \"ghcr.io\"\ncredentials = \"docker-config:/x\"\n".to_owned(), true),
+        (format!("[access]\n{by_login}{account}"), false),
+        (of_ghcr(&by_login), false),
+        (of_ghcr("addresses = [\"10.0.0.0/8\"]\n"), false),
+        (of_ghcr("allow = [\"team/*\"]\n"), false),
+        // To deny something says of nobody that he may have the rest.
+        (of_ghcr("deny = [\"secret/*\"]\n"), true),
+        // Rules of another registry say nothing about this one.
+        (format!("{account}[[registry]]\nname = \"quay.io\"\n[registry.access]\n{by_login}"), true),
+    ];
+    for (text, expected) in table {
+        assert_eq!(parse(&text).registries[0].public_only, expected, "{text}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let identity = rcgen::generate_simple_self_signed(vec!["wharf".to_owned()]).unwrap();
+    let (cert, key) = (directory.path().join("cert"), directory.path().join("key"));
+    std::fs::write(&cert, identity.cert.pem()).unwrap();
+    std::fs::write(&key, identity.signing_key.serialize_pem()).unwrap();
+    let text = format!("[[registry]]\nname = \"ghcr.io\"\nclient_cert = {cert:?}\nclient_key = {key:?}\n");
+    assert!(parse(&text).registries[0].public_only, "a client certificate counts as a login");
+    assert!(parse(&format!("{text}{switch}")).warnings.lines().any(|line| line.contains("serve_private")));
+}
+
+#[test]
+fn s14_an_account_is_warned_of_if_everyone_may_use_it() {
     let files = Files::new();
     let account = "[[registry]]\nname = \"ghcr.io\"\nusername = \"u\"\npassword = \"p\"\n";
     let is_warned =
         |text: &str| parse(text).warnings.lines().any(|line| line.contains("whatever this account can"));
-    assert!(is_warned(account));
-    assert!(is_warned(&format!("{account}[registry.access]\ndeny = [\"secret/*\"]\n")));
+    assert!(!is_warned(account));
+    let shared = format!("{account}serve_private = true\n");
+    assert!(is_warned(&shared));
+    assert!(is_warned(&format!("{shared}[registry.access]\ndeny = [\"secret/*\"]\n")));
+    assert!(is_warned(&format!("{account}[registry.access]\nallow = [\"team/*\"]\n")));
     let by_login = format!("users_file = {:?}\n", files.path("users"));
-    assert!(!is_warned(&format!("{account}[registry.access]\n{by_login}")));
-    assert!(!is_warned(&format!("[access]\n{by_login}{account}")));
-    assert!(!is_warned(&format!("{account}[registry.access]\naddresses = [\"10.0.0.0/8\"]\n")));
+    assert!(!is_warned(&format!("{shared}[registry.access]\n{by_login}")));
+    assert!(!is_warned(&format!("[access]\n{by_login}{shared}")));
+    assert!(!is_warned(&format!("{shared}[registry.access]\naddresses = [\"10.0.0.0/8\"]\n")));
 }
 
 #[test]
