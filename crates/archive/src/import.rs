@@ -187,6 +187,12 @@ impl<'a> Run<'a> {
         }
         let (content_of, wanted) = (Arc::clone(source), blob.digest.clone());
         match blocking(move || content_of.content(&wanted)).await {
+            Ok(Some((_, size))) if blob.size.is_some_and(|claimed| claimed != size) => {
+                let claimed = blob.size.unwrap_or_default();
+                let reason = format!("it has {size} bytes, and its manifest claims {claimed}");
+                self.report.refuse(Refusal::new(&blob.digest, reason));
+                Ok(false)
+            }
             Ok(Some((file, size))) => {
                 let content = Content::File(Arc::new(file), size);
                 self.copy(target, repository, &blob.digest, &content).await

@@ -13,6 +13,7 @@ use policy::image::ImageName;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::ImportError;
 use crate::listing::{Found, Refusal, Refusals};
 
 /// The most links from one name to another.
@@ -37,16 +38,53 @@ struct RootFs {
     diff_ids: Vec<String>,
 }
 
+/// The memory for the names of all files of one archive, in bytes.
+const NAME_BYTES_MAX: usize = 64 << 20;
+
+/// The memory for one file beside its names, in bytes, about.
+const FILE_BYTES: usize = 128;
+
 /// The files of an archive, by name.
 #[derive(Debug, Default)]
 pub(super) struct Files {
     /// The digest and the size in bytes of files that may be configurations or layers.
-    pub(super) contents: BTreeMap<String, (Digest, u64)>,
+    contents: BTreeMap<String, (Digest, u64)>,
     /// The targets of symbolic links, as written.
-    pub(super) links: BTreeMap<String, String>,
+    links: BTreeMap<String, String>,
+    bytes: usize,
 }
 
 impl Files {
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// [`ImportError::Bound`].
+    pub(super) fn add(&mut self, name: String, digest: Digest, size: u64) -> Result<(), ImportError> {
+        self.take_room(name.len())?;
+        self.contents.insert(name, (digest, size));
+        Ok(())
+    }
+
+    /// Adds a symbolic link.
+    ///
+    /// # Errors
+    /// [`ImportError::Bound`].
+    pub(super) fn add_link(&mut self, name: String, target: String) -> Result<(), ImportError> {
+        self.take_room(name.len() + target.len())?;
+        self.links.insert(name, target);
+        Ok(())
+    }
+
+    fn take_room(&mut self, bytes: usize) -> Result<(), ImportError> {
+        self.bytes += bytes + FILE_BYTES;
+        match self.bytes {
+            0..=NAME_BYTES_MAX => Ok(()),
+            _ => Err(ImportError::Bound(format!(
+                "the names of its files take more than {NAME_BYTES_MAX} bytes; import its images in several archives"
+            ))),
+        }
+    }
+
     /// The file of this name, after the links of the archive.
     fn find(&self, name: &str) -> Option<&(Digest, u64)> {
         let mut name = normal("", name)?;
@@ -172,7 +210,7 @@ mod tests {
         let layer = (Digest::of(Algorithm::Sha256, b"layer"), 5);
         let contents = [("a/layer.tar".to_owned(), layer)].into();
         let links = links.iter().map(|(name, target)| ((*name).to_owned(), (*target).to_owned())).collect();
-        Files { contents, links }
+        Files { contents, links, bytes: 0 }
     }
 
     #[test]

@@ -26,6 +26,9 @@ use crate::target::{Owners, Target, Targets};
 /// Manifests, configurations and small blobs of one archive that are in memory together, in bytes.
 const DOCUMENT_BYTES_MAX: usize = 128 << 20;
 
+/// The memory for one of them beside its bytes, in bytes, about.
+const DOCUMENT_BYTES: usize = 256;
+
 /// A blob up to this size may wait in memory.
 const SMALL_BLOB_BYTES_MAX: u64 = 256 * 1024;
 
@@ -112,7 +115,7 @@ struct Documents {
 
 impl Documents {
     fn add(&mut self, digest: Digest, bytes: Bytes) -> Result<(), ImportError> {
-        self.bytes += bytes.len();
+        self.bytes += bytes.len() + DOCUMENT_BYTES;
         if self.bytes > DOCUMENT_BYTES_MAX {
             let reason = format!(
                 "the manifests and configurations of the archive have more than {DOCUMENT_BYTES_MAX} bytes; \

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 
-use oci::Digest;
+use oci::{Descriptor, Digest};
 
 use crate::image_index::{ImageIndex, IndexEntry};
 use crate::import::Tree;
@@ -102,7 +102,7 @@ impl<'s> Batch<'s> {
             }
             for blob in tree.blobs() {
                 if missing.contains(&blob.digest) && sent.insert(blob.digest.clone()) {
-                    self.blob(&blob.digest, out)?;
+                    self.blob(&blob, out)?;
                 }
             }
         }
@@ -126,9 +126,12 @@ impl<'s> Batch<'s> {
     }
 
     /// Writes a blob, if the directory has it.
-    fn blob(&self, digest: &Digest, out: &mut dyn Receiver) -> io::Result<()> {
+    fn blob(&self, blob: &Descriptor, out: &mut dyn Receiver) -> io::Result<()> {
+        let digest = &blob.digest;
         // One that cannot be read is missing for the receiver, which names it.
         let Ok(Some((mut file, size))) = self.source.content(digest) else { return Ok(()) };
+        // The receiver refuses a file of another size; the rest of one that is too large is of no use to it.
+        let size = blob.size.map_or(size, |claimed| claimed.min(size));
         out.write_all(&header_of(&blob_name(digest), size))?;
         let (mut left, mut piece) = (size, vec![0; PIECE_BYTES]);
         while left > 0 {

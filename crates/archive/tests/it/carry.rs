@@ -107,7 +107,7 @@ pub(super) async fn import_from(path: &Path, targets: &[&Holder], registry: Opti
     try_import(File::open(path).unwrap(), targets, registry).await.unwrap()
 }
 
-async fn try_import(
+pub(super) async fn try_import(
     input: impl Read + Send + 'static,
     targets: &[&Holder],
     registry: Option<&str>,

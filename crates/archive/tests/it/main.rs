@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
+mod attacks;
 mod carry;
 mod names;
 mod pack;

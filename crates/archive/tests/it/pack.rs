@@ -67,7 +67,7 @@ impl Receiver for Received {
 }
 
 /// The report, the images of each archive and the bytes of all.
-async fn carry(
+pub(super) async fn carry(
     source: &Source,
     chosen: Option<&str>,
     targets: &[Arc<Target>],

@@ -22,10 +22,7 @@ impl Intake<'_> {
     pub(super) async fn begin_entry(&mut self, entry: Entry) -> Result<(), ImportError> {
         let Entry { name, kind, size, modified_at } = entry;
         if let Kind::Link(target) = kind {
-            if self.files.links.len() < 100_000 {
-                self.files.links.insert(name, target);
-            }
-            return Ok(());
+            return self.files.add_link(name, target);
         }
         if matches!(name.as_str(), "index.json" | "manifest.json" | ANNOUNCEMENT) {
             if size > INDEX_BYTES_MAX as u64 {
@@ -60,7 +57,7 @@ impl Intake<'_> {
         if size <= SMALL_BLOB_BYTES_MAX || (may_be_manifest && size <= MANIFEST_BYTES_MAX as u64) {
             return Ok(Current::Memory { name, digest: Some(digest), bytes: Vec::new() });
         }
-        self.files.contents.insert(name.clone(), (digest.clone(), size));
+        self.add_file(&name, &digest, size)?;
         if self.owners.size_of(&digest).is_some_and(|claimed| claimed != size) {
             let reason = format!("it has {size} bytes in the archive, and its manifest claims others");
             self.contents.refuse(digest, reason)?;
@@ -97,6 +94,14 @@ impl Intake<'_> {
         let algorithm = expected.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
         let scratch = blocking(move || Scratch::new(&directory, algorithm)).await?;
         Ok(Current::File { name, expected, scratch: Box::new(scratch), home })
+    }
+
+    /// Notes a file under its name, for an archive that may be one of `docker save`.
+    fn add_file(&mut self, name: &str, digest: &Digest, size: u64) -> Result<(), ImportError> {
+        match self.announced.images.is_empty() {
+            true => self.files.add(name.to_owned(), digest.clone(), size),
+            false => Ok(()),
+        }
     }
 
     fn is_unknown(&self, digest: &Digest) -> bool {
@@ -156,7 +161,7 @@ impl Intake<'_> {
                     let reason = format!("its bytes have the digest {digest}");
                     return self.contents.refuse(expected, reason);
                 }
-                self.files.contents.insert(name, (digest.clone(), size));
+                self.add_file(&name, &digest, size)?;
                 let is_known = self.contents.waiting.contains_key(&digest)
                     || self.contents.stored.contains_key(&digest)
                     || home.store().open(&digest).await?.is_some();
@@ -216,7 +221,7 @@ impl Intake<'_> {
             }
             _ => {
                 let digest = Digest::of(Algorithm::Sha256, &bytes);
-                self.files.contents.insert(name, (digest.clone(), bytes.len() as u64));
+                self.add_file(&name, &digest, bytes.len() as u64)?;
                 self.documents.add(digest, bytes.into())?;
             }
         }
@@ -225,7 +230,7 @@ impl Intake<'_> {
 
     /// A content that may be a manifest, a configuration or a small layer.
     async fn end_small(&mut self, name: String, digest: Digest, bytes: Bytes) -> Result<(), ImportError> {
-        self.files.contents.insert(name, (digest.clone(), bytes.len() as u64));
+        self.add_file(&name, &digest, bytes.len() as u64)?;
         if !digest.is_of_manifest(&bytes) {
             let reason = format!("its bytes have the digest {}", Digest::of(digest.algorithm(), &bytes));
             return self.contents.refuse(digest, reason);
