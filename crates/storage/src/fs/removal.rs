@@ -20,8 +20,8 @@ const TREE_DEPTH_MAX: usize = 4;
 /// Names in memory while a directory is emptied.
 const BATCH_COUNT: usize = 1024;
 
-/// Repositories whose directories one job syncs. The file system syncs more of them as a whole, if it can: each
-/// directory by itself costs a write to its journal.
+/// Repositories whose directories one job syncs. The file system syncs more of them as a whole, if it can:
+/// each directory by itself costs a write to its journal.
 pub(super) const SYNC_COUNT: usize = 64;
 
 impl FsStore {
