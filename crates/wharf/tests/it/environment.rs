@@ -31,6 +31,7 @@ async fn a_registry_with_a_login_is_served_without_any_file() {
         (of_the_registry("TRUSTED_HOSTS"), trusted),
         (of_the_registry("USERNAME"), "robot".to_owned()),
         (of_the_registry("PASSWORD"), "canary".to_owned()),
+        (of_the_registry("SERVE_PRIVATE"), "true".to_owned()),
     ];
     let mut serve = command(directory.path(), &["serve"]);
     serve.envs(variables);
@@ -41,7 +42,7 @@ async fn a_registry_with_a_login_is_served_without_any_file() {
     assert!(!directory.path().join("nowhere").exists());
     program.wait_for_line("containerd: put");
     let log = program.log();
-    assert!(log.contains(" with built-in configuration and 9 variables (no ./wharf.toml, "), "{log}");
+    assert!(log.contains(" with built-in configuration and 10 variables (no ./wharf.toml, "), "{log}");
     assert!(!log.contains("canary") && !log.contains("does not read"), "{log}");
 }
 
