@@ -134,7 +134,7 @@ pub(super) fn images(
     document: &[u8],
     files: &Files,
     made_at: SystemTime,
-    config_of: impl Fn(&Digest) -> Option<Bytes>,
+    mut config_of: impl FnMut(&Digest) -> Option<Bytes>,
 ) -> Result<(Vec<Saved>, Refusals), Refusal> {
     let items: Vec<Item> = serde_json::from_slice(document)
         .map_err(|error| Refusal::new("manifest.json", format!("it is not readable: {error}")))?;
@@ -142,7 +142,7 @@ pub(super) fn images(
     for item in items {
         let named = item.repo_tags.iter().flatten().next().cloned();
         let what = named.unwrap_or_else(|| item.config.clone());
-        match image(&item, files, made_at, &config_of) {
+        match image(&item, files, made_at, &mut config_of) {
             Ok(image) => images.push(image),
             Err(reason) => refusals.push(Refusal::new(what, reason)),
         }
@@ -154,7 +154,7 @@ fn image(
     item: &Item,
     files: &Files,
     made_at: SystemTime,
-    config_of: impl Fn(&Digest) -> Option<Bytes>,
+    mut config_of: impl FnMut(&Digest) -> Option<Bytes>,
 ) -> Result<Saved, String> {
     let missing = |name: &str| format!("the archive lacks the file {name:?}");
     let (config, config_size) = files.find(&item.config).ok_or_else(|| missing(&item.config))?;

@@ -29,6 +29,9 @@ const DOCUMENT_BYTES_MAX: usize = 128 << 20;
 /// The memory for one of them beside its bytes, in bytes, about.
 const DOCUMENT_BYTES: usize = 256;
 
+/// The bytes of these that one archive may have read, in all: each name reads the manifests of its image.
+const READ_BYTES_MAX: usize = 2 << 30;
+
 /// A blob up to this size may wait in memory.
 const SMALL_BLOB_BYTES_MAX: u64 = 256 * 1024;
 
@@ -111,9 +114,28 @@ enum Current {
 struct Documents {
     of: HashMap<Digest, Bytes>,
     bytes: usize,
+    read_bytes: usize,
 }
 
 impl Documents {
+    /// A document, to be parsed; `None`: it did not come, or too much was read.
+    fn read(&mut self, digest: &Digest) -> Option<Bytes> {
+        let bytes = self.of.get(digest).filter(|_| self.read_bytes <= READ_BYTES_MAX)?;
+        self.read_bytes += bytes.len();
+        Some(bytes.clone())
+    }
+
+    /// Whether all reads were within their bound.
+    fn check_reads(&self) -> Result<(), ImportError> {
+        match self.read_bytes {
+            0..=READ_BYTES_MAX => Ok(()),
+            _ => Err(ImportError::Bound(format!(
+                "its names need its manifests and configurations so often that these have more than \
+                 {READ_BYTES_MAX} bytes together; import its images in several archives"
+            ))),
+        }
+    }
+
     fn add(&mut self, digest: Digest, bytes: Bytes) -> Result<(), ImportError> {
         self.bytes += bytes.len() + DOCUMENT_BYTES;
         if self.bytes > DOCUMENT_BYTES_MAX {
@@ -183,18 +205,19 @@ impl<'a> Intake<'a> {
     }
 
     /// Notes that a manifest belongs to a registry, with all that it names, as far as that came.
-    fn own(&mut self, digest: &Digest, target: &Arc<Target>) {
+    fn own(&mut self, digest: &Digest, target: &Arc<Target>) -> Result<(), ImportError> {
         self.owners.add(digest, target, None);
         self.owners.expect_manifest(digest);
         let mut ahead = vec![digest.clone()];
         while let Some(digest) = ahead.pop() {
-            let Some(bytes) = self.documents.of.get(&digest) else { continue };
-            let Ok(manifest) = oci::Manifest::parse(bytes, None) else { continue };
+            let Some(bytes) = self.documents.read(&digest) else { continue };
+            let Ok(manifest) = oci::Manifest::parse(&bytes, None) else { continue };
             manifest.manifests.iter().for_each(|child| self.owners.expect_manifest(&child.digest));
             let named = manifest.manifests.into_iter().chain(manifest.config).chain(manifest.layers);
             let is_news = |named: &Descriptor| self.owners.add(&named.digest, target, named.size);
             ahead.extend(named.filter(is_news).map(|named| named.digest));
         }
+        self.documents.check_reads()
     }
 }
 
@@ -209,4 +232,22 @@ fn refusals_of<'r>(
 ) -> impl Iterator<Item = Refusal> + use<'r> {
     let refused = missing.iter().filter_map(|digest| Some((digest, contents.refused.get(digest)?)));
     refused.map(|(digest, reason)| Refusal::new(digest, reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::Algorithm;
+
+    use super::*;
+
+    #[test]
+    fn many_names_of_one_large_document_do_not_read_it_without_end() {
+        let mut documents = Documents::default();
+        let bytes = Bytes::from(vec![b'x'; 4 << 20]);
+        let digest = Digest::of(Algorithm::Sha256, b"the document");
+        documents.add(digest.clone(), bytes).unwrap();
+        let read_count = std::iter::from_fn(|| documents.read(&digest)).take(10_000).count();
+        assert_eq!(read_count, 513);
+        assert!(documents.check_reads().unwrap_err().to_string().contains("so often"));
+    }
 }

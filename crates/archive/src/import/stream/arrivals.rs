@@ -215,7 +215,7 @@ impl Intake<'_> {
                     self.announced.at.entry(image.digest.clone()).or_insert(at);
                     let (digest, host) = (image.digest.clone(), image.host.clone());
                     if let Ok(target) = self.run.target_of(host.as_deref()).await? {
-                        self.own(&digest, &target);
+                        self.own(&digest, &target)?;
                     }
                 }
             }
@@ -241,7 +241,7 @@ impl Intake<'_> {
             let owners = self.owners.of(&digest).to_vec();
             for owner in owners {
                 // What it names belongs there too.
-                self.own(&digest, &owner);
+                self.own(&digest, &owner)?;
             }
             return Ok(());
         }

@@ -67,9 +67,9 @@ impl Intake<'_> {
 
     /// The images of `docker save`, whose manifests are made here.
     fn saved_images(&mut self, document: &[u8]) -> Result<Vec<Found>, ImportError> {
-        let documents = &self.documents.of;
-        let read =
-            docker::images(document, &self.files, self.made_at, |digest| documents.get(digest).cloned());
+        let documents = &mut self.documents;
+        let read = docker::images(document, &self.files, self.made_at, |digest| documents.read(digest));
+        self.documents.check_reads()?;
         let (saved, refusals) = match read {
             Ok(read) => read,
             Err(refusal) => (Vec::new(), refusal.into()),
@@ -97,9 +97,11 @@ impl Intake<'_> {
                 return Ok(false);
             }
         };
-        let documents = &self.documents.of;
-        let bytes_of = |digest: &Digest| Ok::<Option<Bytes>, Infallible>(documents.get(digest).cloned());
-        let mut tree = match Tree::read(&image.digest, bytes_of) {
+        let documents = &mut self.documents;
+        let bytes_of = |digest: &Digest| Ok::<Option<Bytes>, Infallible>(documents.read(digest));
+        let read = Tree::read(&image.digest, bytes_of);
+        self.documents.check_reads()?;
+        let mut tree = match read {
             Ok(tree) if is_end || !tree.lacks_manifests => tree,
             Ok(_) => return Ok(false),
             Err(_) if !is_end => return Ok(false),
