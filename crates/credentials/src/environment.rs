@@ -89,6 +89,11 @@ impl Variables {
         self.0.get(name).map(|value| value.expose().as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Sets a variable.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), Secret::new(value.to_owned()));
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.expose().as_str()))
     }

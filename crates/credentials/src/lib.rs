@@ -38,6 +38,6 @@ pub use http::{
     Reach,
 };
 pub use login::Login;
-pub use process::ProcessSettings;
+pub use process::{ProcessSettings, run_to_success as run_program};
 pub use settings::{CONFIGURATION, Rule, Settings, SourceSettings};
 pub use source::{Grant, Question, Source};

@@ -95,10 +95,7 @@ pub(crate) async fn run(settings: &ProcessSettings, input: Vec<u8>) -> Result<Ou
 ///
 /// # Errors
 /// As [`run`]; a [`Failure`] for a status other than 0.
-pub(crate) async fn run_to_success(
-    settings: &ProcessSettings,
-    input: Vec<u8>,
-) -> Result<Secret<Vec<u8>>, Failure> {
+pub async fn run_to_success(settings: &ProcessSettings, input: Vec<u8>) -> Result<Secret<Vec<u8>>, Failure> {
     let output = run(settings, input).await?;
     if !output.status.success() {
         return Err(refusal(settings, output.status));

@@ -18,6 +18,7 @@ pub mod host;
 pub mod host_health;
 pub mod host_port;
 pub mod image;
+pub mod issuance;
 pub mod login;
 pub mod lru;
 pub mod offline;

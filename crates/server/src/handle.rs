@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use cache::{Backend, PullError, Want};
+use certificates::challenges::Challenges;
 use http::{Method, Request, Response, request};
 use http_body::Body;
 use oci::{Digest, PAGE_COUNT_MAX, Page, RangeSet, Reference, Repository, RequestError};
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::about;
 use crate::access_log::Entry;
 use crate::body::Outgoing;
+use crate::challenge;
 use crate::clock::Clock;
 use crate::condition;
 use crate::health;
@@ -36,6 +38,8 @@ pub(crate) struct Public {
     pub(crate) ids: RequestIds,
     /// Bound the requests that are answered at once, except health checks.
     pub(crate) answer_permits: Arc<Permits>,
+    /// The answers to an authority that checks wharf's names.
+    pub(crate) challenges: Arc<Challenges>,
     /// Cancelled when the server is told to stop.
     pub(crate) shutdown: CancellationToken,
 }
@@ -62,8 +66,7 @@ impl Public {
     ) -> Response<Outgoing> {
         let (head, body) = request.into_parts();
         let snapshot = self.current.get();
-        if let Some(answer) = health::answer(&head, &self.shutdown, &snapshot) {
-            self.metrics.unrouted(Answered::Health, answer.status().as_u16());
+        if let Some(answer) = self.answer_anywhere(&head, &snapshot) {
             return answer.into_response(&head.method, None);
         }
         let client = identity::client_of(client, &head.headers, snapshot.access.as_deref());
@@ -111,13 +114,22 @@ impl Public {
         clock: &Arc<Clock>,
     ) -> Response<Outgoing> {
         let (head, _body) = request.into_parts();
-        if let Some(answer) = health::answer(&head, &self.shutdown, &self.current.peek()) {
-            self.metrics.unrouted(Answered::Health, answer.status().as_u16());
+        if let Some(answer) = self.answer_anywhere(&head, &self.current.peek()) {
             return answer.closing().into_response(&head.method, None);
         }
         let mut entry = self.begin(&head, client, clock);
         let answer = refuse(&Refusal::Overloaded, &mut entry);
         answer.closing().with_api_version().into_response(&head.method, Some(entry))
+    }
+
+    /// The answers that no rule and no limit holds up: health checks, and the challenges of an authority.
+    fn answer_anywhere(&self, head: &request::Parts, snapshot: &Snapshot) -> Option<Answer> {
+        let (answer, reason) = match health::answer(head, &self.shutdown, snapshot) {
+            Some(answer) => (answer, Answered::Health),
+            None => (challenge::answer(head, &self.challenges)?, Answered::Challenge),
+        };
+        self.metrics.unrouted(reason, answer.status().as_u16());
+        Some(answer)
     }
 
     fn begin(&self, head: &request::Parts, client: SocketAddr, clock: &Arc<Clock>) -> Entry {

@@ -14,6 +14,7 @@ mod about;
 mod access_log;
 mod admission;
 mod body;
+mod challenge;
 mod clock;
 mod condition;
 mod connection;

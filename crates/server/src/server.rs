@@ -103,6 +103,7 @@ impl Server {
         };
         let Parts { snapshot, metrics } = parts;
         let settings = &snapshot.settings;
+        let challenges = Arc::default();
         Ok(Self {
             metrics,
             listeners: listen_all(sockets.plain)?,
@@ -114,7 +115,8 @@ impl Server {
                     settings.connection_count_max,
                     settings.client_connection_count_max,
                 ),
-                tls: settings.tls.as_ref().map(Tls::new),
+                tls: settings.tls.as_ref().map(|tls| Tls::new(tls, Arc::clone(&challenges))),
+                challenges,
                 current: Current::new(snapshot),
             },
         })
@@ -168,7 +170,7 @@ impl Server {
     /// Starts the listeners and the background tasks on `connections`.
     fn start(self, connections: &TaskTracker, shutdown: &CancellationToken) {
         let Self { metrics, listeners, tls_listeners, sides, control } = self;
-        let Control { current, answer_permits, connection_limit, tls: encryption } = control;
+        let Control { current, answer_permits, connection_limit, tls: encryption, challenges } = control;
         let turns = Arc::new(Turns::default());
         let wrong_ports = Arc::new(WrongPorts::default());
         let context = |surface, step_wait_max| {
@@ -197,6 +199,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             ids: RequestIds::new(),
             answer_permits,
+            challenges,
             shutdown: shutdown.clone(),
         });
         let contexts = Contexts {

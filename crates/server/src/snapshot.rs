@@ -6,6 +6,8 @@ use std::sync::Arc;
 use access::AccessTable;
 use arc_swap::{ArcSwap, Guard};
 use cache::Backend;
+use certificates::Certificate;
+use certificates::challenges::Challenges;
 use policy::host::RoutingTable;
 
 use crate::admission::ConnectionLimit;
@@ -66,6 +68,7 @@ pub struct Control {
     pub(crate) answer_permits: Arc<Permits>,
     pub(crate) connection_limit: Arc<ConnectionLimit>,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) challenges: Arc<Challenges>,
 }
 
 impl Control {
@@ -86,6 +89,18 @@ impl Control {
     /// The current snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.get()
+    }
+
+    /// Shows these certificates, which an authority issued, beside those of the settings.
+    pub fn show_obtained(&self, obtained: Vec<Certificate>) {
+        if let Some(tls) = &self.tls {
+            tls.obtain(obtained);
+        }
+    }
+
+    /// The answers that the public listeners give to an authority.
+    pub fn challenges(&self) -> Arc<Challenges> {
+        Arc::clone(&self.challenges)
     }
 
     /// The number of requests being answered.

@@ -6,15 +6,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use certificates::{CertificateSet, Certificates, ForAddress};
+use certificates::challenges::{Challenges, TLS_PROTOCOL};
+use certificates::{Certificate, CertificateSet, Certificates, ForAddress};
 use policy::host_port::HostPort;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::Acceptor;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 use crate::settings::TlsSettings;
 
@@ -23,6 +26,7 @@ use crate::settings::TlsSettings;
 pub(crate) struct Tls {
     certificates: Arc<Certificates>,
     configs: ArcSwap<Configs>,
+    challenges: Arc<Challenges>,
     /// Notified when the certificates are replaced.
     pub(crate) changed: Notify,
 }
@@ -37,10 +41,10 @@ struct Configs {
 }
 
 impl Tls {
-    pub(crate) fn new(settings: &TlsSettings) -> Arc<Self> {
+    pub(crate) fn new(settings: &TlsSettings, challenges: Arc<Challenges>) -> Arc<Self> {
         let certificates = Arc::new(Certificates::new(settings.certificates.clone()));
-        let configs = Configs::new(settings, &certificates);
-        Arc::new(Self { certificates, configs: ArcSwap::from_pointee(configs), changed: Notify::new() })
+        let configs = ArcSwap::from_pointee(Configs::new(settings, &certificates));
+        Arc::new(Self { certificates, configs, challenges, changed: Notify::new() })
     }
 
     /// Uses `settings` for every later connection.
@@ -57,6 +61,13 @@ impl Tls {
         }
     }
 
+    /// Shows the certificates that an authority issued, in every later handshake.
+    pub(crate) fn obtain(&self, obtained: Vec<Certificate>) {
+        if self.certificates.obtain(obtained) {
+            self.changed.notify_one();
+        }
+    }
+
     /// The certificates in force.
     pub(crate) fn certificates(&self) -> CertificateSet {
         self.certificates.current()
@@ -65,10 +76,30 @@ impl Tls {
     /// Performs the handshake with a client.
     ///
     /// # Errors
-    /// If the client closes, speaks no TLS, or refuses the certificate.
+    /// If the client closes, speaks no TLS, or refuses the certificate; and after a handshake that answered
+    /// a challenge, because nothing follows it.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = self.configs.load().of(&stream);
-        TlsAcceptor::from(config).accept(stream).await
+        if !self.challenges.has_tls() {
+            return TlsAcceptor::from(config).accept(stream).await;
+        }
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let is_challenge =
+            start.client_hello().alpn().is_some_and(|mut all| all.any(|protocol| protocol == TLS_PROTOCOL));
+        if !is_challenge {
+            return start.into_stream(config).await;
+        }
+        let mut stream = start.into_stream(Arc::new(self.challenge_config())).await?;
+        stream.shutdown().await?;
+        Err(io::Error::other("the handshake answered a challenge of an authority"))
+    }
+
+    /// The configuration that answers a challenge (RFC 8737, section 3).
+    fn challenge_config(&self) -> ServerConfig {
+        let resolver = Arc::<Challenges>::clone(&self.challenges);
+        let mut config = builder().with_no_client_auth().with_cert_resolver(resolver);
+        config.alpn_protocols = vec![TLS_PROTOCOL.to_vec()];
+        config
     }
 }
 
@@ -121,16 +152,19 @@ impl Configs {
 
 /// TLS 1.2 and 1.3, which offer only HTTP/1.1 (RFC 7301).
 fn config(settings: &TlsSettings, certificates: &Arc<Certificates>) -> ServerConfig {
-    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider speaks TLS 1.2 and 1.3");
     let builder = match &settings.client_verifier {
-        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
-        None => builder.with_no_client_auth(),
+        Some(verifier) => builder().with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder().with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::<Certificates>::clone(certificates));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
+}
+
+fn builder() -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider speaks TLS 1.2 and 1.3")
 }
 
 /// The TLS session of a connection. Each of its requests carries it; a request without one came in plain

@@ -21,6 +21,6 @@ pub use error_chain::{error_chain, with_causes};
 pub use metrics::{EXPOSITION_TYPE, Metrics, declarations};
 pub use registry_metrics::{Pulls, RegistryMetrics};
 pub use values::{
-    AccessRefused, Answered, BypassReason, CloseReason, Evicted, FillEnd, Kind, LeftAlone, PullFailure,
-    Reloaded, Source, StoreCall, Stored, UpstreamKind,
+    AccessRefused, Answered, BypassReason, CloseReason, Evicted, FillEnd, Kind, LeftAlone, Ordered,
+    PullFailure, Reloaded, Source, StoreCall, Stored, UpstreamKind,
 };

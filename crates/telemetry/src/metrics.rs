@@ -18,7 +18,7 @@ use crate::label::label_set;
 use crate::process;
 use crate::registry_metrics::{LiveRegistries, RegistryMetrics};
 use crate::series::{Counters, OptionalGauge, SampledCounter, SampledGauge, SampledGauges};
-use crate::values::{AccessRefused, Answered, CloseReason, Reloaded, Status};
+use crate::values::{AccessRefused, Answered, CloseReason, Ordered, Reloaded, Status};
 
 /// The `Content-Type` of [`Metrics::encode`]: OpenMetrics text, which Prometheus has read since 2.5.
 pub const EXPOSITION_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -31,6 +31,7 @@ label_set! { struct ByAccess { reason: AccessRefused, } }
 label_set! { struct ByClose { why: CloseReason, } }
 label_set! { struct BySort { sort: &'static str, } }
 label_set! { struct ByReload { result: Reloaded, } }
+label_set! { struct ByOrder { result: Ordered, } }
 
 metrics! {
     /// The metrics that belong to no registry.
@@ -49,6 +50,14 @@ metrics! {
         "tls_certificate_expiry_timestamp",
         "Expiry of each TLS certificate, in seconds since 1970", in Seconds
             => tls_certificate_ends: Expiries = Expiries::default();
+        "acme_orders", "Orders of certificates at the authority of [server.acme], by how they ended"
+            => acme_orders: Counters<ByOrder> = Counters::new();
+        "acme_last_success_timestamp", "Time at which the authority last issued a certificate, in seconds since 1970", in Seconds
+            => acme_last_success: OptionalGauge = OptionalGauge::new();
+        "acme_last_failure_timestamp", "Time at which an order last failed, in seconds since 1970", in Seconds
+            => acme_last_failure: OptionalGauge = OptionalGauge::new();
+        "acme_names_without_certificate", "Names that lack a valid certificate of the authority now"
+            => acme_uncovered: OptionalGauge = OptionalGauge::new();
         "config_reloads", "Attempts to load a changed configuration, by how they ended"
             => reloads: Counters<ByReload> = Counters::new();
         "config_loaded_timestamp", "Time at which the current configuration was loaded, in seconds since 1970", in Seconds
@@ -156,6 +165,20 @@ impl Metrics {
     /// Sets the expiry of each TLS certificate in use, by its file, in seconds since 1970.
     pub fn tls_certificates_end(&self, ends: Vec<(String, u64)>) {
         self.own.tls_certificate_ends.set(ends);
+    }
+
+    /// Counts an order of a certificate that ended at `seconds` since 1970.
+    pub fn acme_ordered(&self, result: Ordered, seconds: u64) {
+        self.own.acme_orders.inc(ByOrder { result });
+        match result {
+            Ordered::Success => self.own.acme_last_success.set(seconds),
+            Ordered::Failure => self.own.acme_last_failure.set(seconds),
+        }
+    }
+
+    /// Sets the number of names that should have a certificate of the authority and lack a valid one.
+    pub fn acme_uncovered(&self, name_count: usize) {
+        self.own.acme_uncovered.set(name_count as u64);
     }
 
     /// Counts a reload.

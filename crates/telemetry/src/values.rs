@@ -79,6 +79,8 @@ label! {
         Invalid = "invalid",
         /// A health check.
         Health = "health",
+        /// A challenge of an authority of certificates.
+        Challenge = "challenge",
         /// The root, or a well-known path of other programs.
         About = "about",
         /// A push or another method.
@@ -119,6 +121,16 @@ impl Answered {
             Self::Miss | Self::Join | Self::Bypass => Some(Source::Upstream),
             _ => None,
         }
+    }
+}
+
+label! {
+    /// How an order of a certificate ended.
+    pub enum Ordered {
+        /// With a certificate.
+        Success = "success",
+        /// Without one.
+        Failure = "failure",
     }
 }
 

@@ -1,14 +1,14 @@
 //! The series that exist from the start; see [`Labels::expected`].
 
 use crate::label::Labels;
-use crate::metrics::{ByAccess, ByClose, ByReload, ByUnrouted};
+use crate::metrics::{ByAccess, ByClose, ByOrder, ByReload, ByUnrouted};
 use crate::registry_metrics::{
     ByBypass, ByCall, ByChange, ByEnd, ByEvicted, ByFailure, ByKind, ByLeftAlone, ByLogin, ByRequest,
     ByUpstreamKind, ByUpstreamRequest,
 };
 use crate::values::{
     AccessRefused, Answered, BypassReason, Changed, CloseReason, Evicted, FillEnd, Kind, LeftAlone,
-    LoginAsked, PullFailure, Reloaded, Status, StoreCall, UpstreamKind,
+    LoginAsked, Ordered, PullFailure, Reloaded, Status, StoreCall, UpstreamKind,
 };
 
 /// Refusals of objects and lists, with their status.
@@ -160,6 +160,7 @@ all_expected! {
     ByAccess { reason: AccessRefused },
     ByClose { why: CloseReason },
     ByReload { result: Reloaded },
+    ByOrder { result: Ordered },
 }
 
 impl Labels for ByUnrouted {
@@ -168,6 +169,7 @@ impl Labels for ByUnrouted {
             (Answered::Health, 200),
             (Answered::Health, 503),
             (Answered::Version, 200),
+            (Answered::Challenge, 200),
             (Answered::About, 200),
             (Answered::About, 404),
             (Answered::Unsupported, 405),

@@ -5,7 +5,9 @@
 
 mod access;
 pub(crate) mod access_rules;
+mod acme;
 mod address;
+mod challenge_kind;
 mod claims;
 pub(crate) mod credential_rules;
 pub(crate) mod diff;
@@ -56,6 +58,7 @@ use toml::de::DeTable;
 use url::Url;
 
 use self::access::AccessReader;
+pub(crate) use self::acme::Acme;
 use self::claims::Claims;
 pub(crate) use self::duration::parse_duration;
 pub(crate) use self::environment::Environment;
@@ -88,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) admin: Option<admin::Settings>,
     /// The TLS certificates, the default first.
     pub(crate) pairs: Vec<Pair>,
+    /// The authority that signs certificates, if there is one.
+    pub(crate) acme: Option<Acme>,
     /// The limits that the operator asked for.
     pub(crate) wanted: Wanted,
     /// The memory for all bodies together, in bytes.
@@ -245,9 +250,11 @@ fn read<'a>(
 ) -> Option<Config> {
     reader.refuse_unknown_keys(top, &keys::TOP, keys::home_of);
     let mut tables = read_tables(reader, sections, top, builtin);
-    let (server, admin) = process::read_server(reader, [&tables.server, &tables.tls, &tables.admin], rule);
+    let (server, admin) =
+        process::read_server(reader, [&tables.server, &tables.tls, &tables.acme, &tables.admin], rule);
     let log = process::read_log(reader, &tables.log);
     let storage_root = process::read_storage_root(reader, &tables.storage);
+    let acme = acme::read(reader, &tables.acme, &storage_root);
     let room = process::read_room(reader, &tables.storage);
     let warm = warm::read(reader, &tables.warm);
     let scrub = process::read_scrub(reader, &tables.storage);
@@ -276,11 +283,8 @@ fn read<'a>(
         }
     }
     let access = access.finish();
-    for (table, registry) in registry_tables.iter().zip(&registries) {
-        access::warn_of_risks(reader, table, registry, access.as_ref());
-    }
-    let listen_place = reader.place(&tables.server, keys::process::LISTEN.name);
-    access::warn_of_plain_logins(reader, &server.listen, &listen_place, access.as_ref());
+    warn_of_access(reader, &tables, &registry_tables, (&server, &registries, access.as_ref()));
+    acme::check(reader, &tables.acme, acme.as_ref(), &server, &registries);
     for host in &server.hosts {
         claims.claim_host(reader, &host.place, &host.value);
     }
@@ -296,6 +300,7 @@ fn read<'a>(
         source: source.to_owned(),
         domain: server.domain.clone(),
         pairs: server.tls.iter().flat_map(|tls| tls.pairs.clone()).collect(),
+        acme,
         body_bytes_max: server.body_bytes_max as u64,
         room,
         storage_root,
@@ -316,6 +321,19 @@ fn read<'a>(
     })
 }
 
+fn warn_of_access(
+    reader: &mut Reader<'_>,
+    tables: &Tables<'_>,
+    registry_tables: &[Table<'_>],
+    (server, registries, access): (&ServerSection, &[Registry], Option<&Arc<AccessTable>>),
+) {
+    for (table, registry) in registry_tables.iter().zip(registries) {
+        access::warn_of_risks(reader, table, registry, access);
+    }
+    let listen_place = reader.place(&tables.server, keys::process::LISTEN.name);
+    access::warn_of_plain_logins(reader, &server.listen, &listen_place, access);
+}
+
 fn read_tables<'a>(
     reader: &mut Reader<'_>,
     sections: &mut Sections,
@@ -329,6 +347,7 @@ fn read_tables<'a>(
     let server = if is_listed { server } else { server.over(&builtin_server) };
     Tables {
         tls: sections.section(reader, &server, "tls", &keys::process::TLS),
+        acme: sections.section(reader, &server, "acme", &keys::acme::ACME),
         admin: sections.section(reader, top, "admin", &keys::process::ADMIN),
         storage: sections.section(reader, top, "storage", &keys::process::STORAGE),
         log: sections.section(reader, top, "log", &keys::process::LOG),
@@ -375,7 +394,7 @@ fn check_circles(
 fn warn_of_certificates(reader: &mut Reader<'_>, server: &ServerSection, registries: &[Registry]) {
     let (Some(domain), Some(tls)) = (&server.domain, &server.tls) else { return };
     let certificates = tls.settings.certificates.all();
-    if certificates.is_empty() {
+    if certificates.is_empty() || tls.is_acme {
         return;
     }
     let labels = registries.iter().flat_map(|registry| {

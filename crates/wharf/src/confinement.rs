@@ -45,6 +45,9 @@ impl Rights {
                 "the login of {name} may come from a program, which would be confined, too"
             ));
         }
+        if config.acme.as_ref().is_some_and(|acme| acme.settings.challenge.starts_programs()) {
+            return off("the hook of [server.acme] is a program, which would be confined, too");
+        }
         let (writable, mut made) = (writable(config), Vec::new());
         if !writable.iter().all(|directory| make(directory, &mut made)) {
             // The store cannot be made either, and says why. Under the limits it would say something else.
@@ -67,10 +70,16 @@ impl Rights {
             if confinement.files.is_ok() && confinement.calls.is_ok())
     }
 
-    /// An error for each registry that needs a right which the process has given up.
-    pub(crate) fn refuse(&self, registries: &[Registry]) -> Vec<RegistryError> {
+    /// An error for each registry that needs a right which the process has given up, and for a hook.
+    pub(crate) fn refuse(&self, config: &Config) -> Vec<RegistryError> {
         let Limits::InForce { confinement, writable } = &self.limits else { return Vec::new() };
         let is_any = confinement.files.is_ok() || confinement.calls.is_ok();
+        let hook = config.acme.as_ref().filter(|acme| is_any && acme.settings.challenge.starts_programs());
+        let hook = hook.map(|_| {
+            let reason = "dns_hook is a program; since its start, wharf can start none (`sandbox` of [server]); \
+                          restart it";
+            RegistryError::new("[server.acme]", reason)
+        });
         let reason = |registry: &Registry| {
             let cannot = if is_any && starts_programs(registry) {
                 "its login may come from a program; since its start, wharf can start none".to_owned()
@@ -83,7 +92,7 @@ impl Rights {
             let reason = format!("{cannot} (`sandbox` of [server]); restart it");
             Some(RegistryError::new(registry.names.name.clone(), reason))
         };
-        registries.iter().filter_map(reason).collect()
+        config.registries.iter().filter_map(reason).chain(hook).collect()
     }
 
     /// A sentence for each limit, for the log.
@@ -133,10 +142,11 @@ fn starts_programs(registry: &Registry) -> bool {
     registry.upstream.credentials.may_start_programs()
 }
 
-/// The directories that hold all stores, none below another. The common one is among them if a store is below
-/// it, or if it exists: a later registry may get its store there.
+/// The directories that hold all stores and obtained certificates, none below another. The common one is
+/// among them if a store is below it, or if it exists: a later registry may get its store there.
 fn writable(config: &Config) -> Vec<PathBuf> {
-    let roots = config.registries.iter().map(|registry| &registry.root);
+    let acme = config.acme.iter().map(|acme| &acme.state_dir);
+    let roots = config.registries.iter().map(|registry| &registry.root).chain(acme);
     let is_common_used = roots.clone().any(|root| is_below(root, &config.storage_root));
     let common = Some(&config.storage_root).filter(|common| is_common_used || common.exists());
     let mut directories: Vec<PathBuf> = Vec::new();

@@ -26,8 +26,18 @@ const WAITING_LINE_COUNT_MAX: usize = 8192;
 
 /// wharf's crates. Libraries log from level warn up only: at finer levels they would print requests with
 /// their credentials.
-const OWN_TARGETS: [&str; 9] =
-    ["wharf", "admin", "archive", "server", "cache", "credentials", "inventory", "storage", "upstream"];
+const OWN_TARGETS: [&str; 10] = [
+    "wharf",
+    "acme",
+    "admin",
+    "archive",
+    "server",
+    "cache",
+    "credentials",
+    "inventory",
+    "storage",
+    "upstream",
+];
 
 /// The log in use. Dropping it writes the waiting lines, unless the reader blocks.
 #[must_use]

@@ -16,6 +16,7 @@ mod log;
 mod machine;
 mod manual;
 mod notify;
+mod obtaining;
 mod online;
 mod output;
 mod panics;

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use acme::Goal;
 use admin::{Admin, ReloadAnswer, ReloadRequest};
 use certificates::pair::PairFiles;
 use certificates::waiting::Waiting;
@@ -25,6 +26,7 @@ use crate::confinement::Rights;
 use crate::descriptors;
 use crate::log::Levels;
 use crate::notify::{self, notify};
+use crate::obtaining::{self, ObtainError};
 use crate::registry_error::{self, RegistryError};
 use crate::registry_set::RegistrySet;
 use crate::watch::{FileStates, Watcher};
@@ -37,6 +39,8 @@ pub(crate) struct Targets {
     pub(crate) metrics: Arc<Metrics>,
     /// The images that are kept warm.
     pub(crate) warm: signal::Sender<Warm>,
+    /// The names and the authority of certificates that are obtained.
+    pub(crate) goals: Option<signal::Sender<Goal>>,
     /// The limit on open files of the process, if there is one.
     pub(crate) descriptors: Option<usize>,
     pub(crate) rights: Rights,
@@ -70,6 +74,8 @@ enum Refused {
     OtherSource { before: String, after: String },
     #[error("{}", descriptors::refuse(.0))]
     Descriptors(TooFewDescriptors),
+    #[error("{0}")]
+    Obtain(#[source] ObtainError),
     /// Registries that cannot be served, of `registry_count` in all.
     #[error("{}", registry_error::lines(errors, *registry_count))]
     Registries { errors: Vec<RegistryError>, registry_count: usize },
@@ -196,12 +202,14 @@ impl Reloader {
 
     /// Serves `config` from now on.
     async fn serve(&mut self, config: Config) -> Result<(), Refused> {
-        let Targets { control, admin, levels, warm, descriptors, rights, .. } = &self.targets;
+        let Targets { control, admin, levels, warm, goals, descriptors, rights, .. } = &self.targets;
+        let is_new_goal = obtaining::differs(&self.in_force, &config);
+        let goal = if is_new_goal { obtaining::goal(&config).map_err(Refused::Obtain)? } else { None };
         let capacity = capacity::plan(*descriptors, &config.wanted, config.registries.len())
             .map_err(Refused::Descriptors)?;
         let registry_count = config.registries.len();
         let refused = |errors| Refused::Registries { errors, registry_count };
-        let errors = rights.refuse(&config.registries);
+        let errors = rights.refuse(&config);
         if !errors.is_empty() {
             return Err(refused(errors));
         }
@@ -214,6 +222,9 @@ impl Reloader {
         });
         if let (Some(admin), Some(settings)) = (admin, &config.admin) {
             admin.replace(settings);
+        }
+        if let (Some(goals), Some(goal)) = (goals, goal) {
+            goals.send_replace(goal);
         }
         levels.set(&config.log);
         warm.send_if_modified(|settings| {

@@ -106,6 +106,7 @@ pub(crate) fn check(config: &Config, now: u64) -> String {
     }
     push_table(&mut text, &rows);
     text.push_str(&certificates::table(config, now));
+    text.push_str(&certificates::requests(config));
     let offline = config.registries.iter().filter(|registry| registry.cache.tags.offline);
     let offline: Vec<&str> = offline.map(|registry| registry.names.name.as_str()).collect();
     if !offline.is_empty() {

@@ -22,6 +22,7 @@ use crate::disk;
 use crate::log::{self, RunningLog};
 use crate::machine;
 use crate::notify::{self, notify};
+use crate::obtaining::{self, ObtainError, Obtaining};
 use crate::panics;
 use crate::registry_error::{self, RegistryError, all_or_errors};
 use crate::registry_set::{self, NewStores, RegistrySet, Shared, Upkeep};
@@ -41,6 +42,8 @@ pub(crate) enum StartError {
     /// The text names the address, the cause and what to do.
     #[error("{text}")]
     Bind { text: String, source: BindError },
+    #[error(transparent)]
+    Obtain(ObtainError),
     #[error("the stored images cannot be read")]
     Store(#[source] inventory::Failure),
     #[error("cannot catch signals")]
@@ -63,8 +66,11 @@ pub(crate) async fn serve(
     let (reloads, requests) = Reloads::new();
     let shutdown = CancellationToken::new();
     let started = start(options, loaded, (log, rights), reloads, &shutdown).await?;
-    let Started { server, reloader } = started;
+    let Started { server, reloader, obtaining } = started;
     let set = run(server, reloader, signals, Causes { hangups, requests }, shutdown).await;
+    if let Some(task) = obtaining {
+        let _ = task.await;
+    }
     if !set.stop().await {
         tracing::warn!("some transfers were still running; wharf will fetch their bytes again");
     }
@@ -76,6 +82,8 @@ pub(crate) async fn serve(
 struct Started {
     server: Server,
     reloader: Reloader,
+    /// The task that obtains certificates.
+    obtaining: Option<JoinHandle<()>>,
 }
 
 /// Makes all parts and listens.
@@ -106,10 +114,20 @@ async fn start(
         _ => None,
     };
 
+    let obtaining = obtaining::start(&config, &server.control(), &metrics, shutdown);
+    let obtaining = obtaining.map_err(StartError::Obtain)?;
+
     log_version(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
     log_rights(&config, rights);
     log_addresses(&config, &server, admin_address);
     log_offline(&server);
+    if let Some(line) = obtaining::line(&config) {
+        tracing::info!("{line}");
+    }
+    let (goals, obtaining) = match obtaining {
+        Some(Obtaining { goals, task }) => (Some(goals), Some(task)),
+        None => (None, None),
+    };
     let (warm, warm_settings) = watch::channel(config.warm.clone());
     let warmer = Warmer::new(server.control(), shutdown.clone());
     let schedule = Schedule::new(warmer, warm_settings, Arc::clone(&metrics));
@@ -120,10 +138,12 @@ async fn start(
         levels: log.levels(),
         metrics,
         warm,
+        goals,
         descriptors,
         rights: rights.clone(),
     };
-    Ok(Started { server, reloader: Reloader::new(options, Loaded { config, read }, set, targets) })
+    let reloader = Reloader::new(options, Loaded { config, read }, set, targets);
+    Ok(Started { server, reloader, obtaining })
 }
 
 /// The metrics, the limit on open files, and the capacity within it.
@@ -294,6 +314,7 @@ fn log_offline(server: &Server) {
 /// [`StartError::Registries`].
 pub(crate) fn check(config: &Config) -> Result<(), StartError> {
     install_tls();
+    obtaining::goal(config).map_err(StartError::Obtain)?;
     let metrics = metrics_of(config);
     let authorities = Authorities::load();
     let upstreams = config.registries.iter().map(|it| registry_set::upstream(it, &authorities, &metrics));

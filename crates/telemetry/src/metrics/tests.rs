@@ -319,6 +319,9 @@ fn every_declared_metric_is_printed_with_its_labels() {
     metrics.config_loaded(1);
     metrics.count_body_memory(|| vec![("lists", 7)]);
     metrics.warmed(2, 1, 1);
+    metrics.acme_ordered(Ordered::Success, 1);
+    metrics.acme_ordered(Ordered::Failure, 2);
+    metrics.acme_uncovered(3);
     let text = metrics.encode();
     for declared in crate::declarations() {
         let series = text.lines().find(|line| {

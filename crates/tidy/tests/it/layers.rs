@@ -7,6 +7,7 @@ use crate::tree;
 /// Each crate with the crates of this workspace that it may use.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("access", &["oci", "policy", "secret"]),
+    ("acme", &["certificates", "credentials", "policy", "secret", "telemetry"]),
     ("budget", &[]),
     ("certificates", &[]),
     ("oci", &[]),
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "wharf",
         &[
             "access",
+            "acme",
             "admin",
             "archive",
             "budget",
@@ -71,6 +73,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "fuzz",
         &[
             "access",
+            "acme",
             "admin",
             "budget",
             "cache",
@@ -94,6 +97,7 @@ const RESERVED: &[(&str, &[&str])] = &[
         "tokio",
         &[
             "access",
+            "acme",
             "archive",
             "credentials",
             "storage",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use server::TlsSettings;
 
-use super::{Config, Registry};
+use super::{Acme, Config, Registry};
 
 /// The most names in a text; further ones are counted.
 const NAMED_COUNT_MAX: usize = 8;
@@ -89,6 +89,7 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
             tls: tls_in_force(running, new),
             ..new.server.clone()
         },
+        acme: acme_in_force(running.acme.as_ref(), new.acme.as_ref()),
         admin: admin_in_force(running.admin.as_ref(), new.admin.as_ref()),
         access: new.access.clone().map(|access| match &running.access {
             Some(before) => Arc::new((*access).clone().succeeding(before)),
@@ -99,6 +100,13 @@ pub(crate) fn in_force(running: &Config, new: &Config) -> Config {
         registries: registries.map(|it| Registry { root: root_of(it), ..it.clone() }).collect(),
         ..new.clone()
     }
+}
+
+/// The running authority with the new settings. Its task begins and ends with the process.
+fn acme_in_force(running: Option<&Acme>, new: Option<&Acme>) -> Option<Acme> {
+    let running = running?;
+    let new = new.unwrap_or(running).clone();
+    Some(Acme { state_dir: running.state_dir.clone(), ..new })
 }
 
 /// The running listener with the new certificates.
@@ -135,10 +143,15 @@ fn waiting(running: &Config, new: &Config) -> Vec<Waiting> {
     let format = |config: &Config| {
         config.log.format.map_or_else(|| "unset".to_owned(), |it| format!("{it:?}").to_lowercase())
     };
+    let acme = |config: &Config| {
+        let path = config.acme.as_ref().map(|acme| acme.state_dir.display().to_string());
+        path.unwrap_or_else(|| "off".to_owned())
+    };
     let rows = [
         ("listen of [server]", list(&before.listen), list(&after.listen)),
         ("listen of [server.tls]", tls(before), tls(after)),
         ("listen of [admin]", admin(running), admin(new)),
+        ("[server.acme] with its state_dir", acme(running), acme(new)),
         ("format of [log]", format(running), format(new)),
         ("sandbox of [server]", running.sandbox.to_string(), new.sandbox.to_string()),
     ];
@@ -170,6 +183,7 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
         ("domain, hosts or default_registry", names_of_the_process(&routing(running), &routing(new))),
         ("certificate", differs(|one, other| one.certificates != other.certificates)),
         ("plain or redirect_to", differs(|one, other| one.redirect_port != other.redirect_port)),
+        ("acme", is_other_acme(running, new)),
         ("limits", running.wanted != new.wanted),
         ("token_file or hosts of [admin]", admin(running) != admin(new)),
         ("client_ca_file", tls.is_some() && running.client_ca != new.client_ca),
@@ -183,6 +197,12 @@ fn process(running: &Config, new: &Config) -> Vec<&'static str> {
         ("shutdown_grace", before.shutdown_grace != after.shutdown_grace),
     ];
     rows.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
+}
+
+/// Whether the authority or the names differ. The directory of the state needs a restart.
+fn is_other_acme(running: &Config, new: &Config) -> bool {
+    let (Some(before), Some(after)) = (&running.acme, &new.acme) else { return false };
+    *before != Acme { state_dir: before.state_dir.clone(), ..after.clone() }
 }
 
 type Routes = policy::host::RoutingTable<String>;

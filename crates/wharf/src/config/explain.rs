@@ -9,7 +9,7 @@ use super::environment::{variable_of, variable_of_registry};
 use super::expand::expand;
 use super::form::Shape;
 use super::key::{Declared, Preset};
-use super::keys::{access, process, registry, warm};
+use super::keys::{access, acme, process, registry, warm};
 use super::outside;
 use super::pairs;
 use super::reader::Reader;
@@ -37,6 +37,7 @@ pub(crate) struct Setting {
 pub(crate) struct Tables<'t> {
     pub(crate) server: Table<'t>,
     pub(crate) tls: Table<'t>,
+    pub(crate) acme: Table<'t>,
     pub(crate) admin: Table<'t>,
     pub(crate) storage: Table<'t>,
     pub(crate) log: Table<'t>,
@@ -69,13 +70,14 @@ pub(crate) fn settings(
     for (section, table) in [
         (&process::SERVER, &tables.server),
         (&process::TLS, &tables.tls),
+        (&acme::ACME, &tables.acme),
         (&process::ADMIN, &tables.admin),
         (&process::STORAGE, &tables.storage),
         (&process::LOG, &tables.log),
         (&warm::WARM, &tables.warm),
         (&access::ACCESS, &tables.access),
     ] {
-        let may_be_absent = [process::TLS.name, warm::WARM.name, access::ACCESS.name];
+        let may_be_absent = [process::TLS.name, acme::ACME.name, warm::WARM.name, access::ACCESS.name];
         let only_set = may_be_absent.contains(&section.name) && table.is_absent();
         let variable = |key: &str| variable_of(section.name, key);
         for key in section.keys().filter(|key| !only_set || table.has(key.name())) {

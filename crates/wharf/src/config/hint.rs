@@ -11,9 +11,8 @@ const HINTS: [(&[&str], &str); 13] = [
         "wharf requires no login of clients; put a proxy in front of it that does, such as nginx with auth_basic",
     ),
     (
-        &["acme", "letsencrypt", "autocert"],
-        "wharf requests no certificates; use certbot, and set its files as cert_file and key_file in [server.tls]: \
-         wharf reads renewed ones without a restart",
+        &["letsencrypt", "autocert"],
+        "write [server.acme] with terms_agreed = true: wharf obtains certificates for its names by itself",
     ),
     (
         &["ttl", "cache_ttl", "manifest_ttl", "expire", "expiry"],
@@ -28,7 +27,7 @@ const HINTS: [(&[&str], &str); 13] = [
     ),
     (&["cert", "tls_cert", "ssl_certificate"], "write cert_file in [server.tls]"),
     (&["key", "tls_key", "ssl_certificate_key"], "write key_file in [server.tls]"),
-    (&["rootdirectory", "root_directory", "data_dir", "datadir", "directory", "dir", "path"], "write root"),
+    (&["rootdirectory", "root_directory", "data_dir", "datadir", "dir", "path"], "write root"),
     (&["mirrors", "mirror", "proxy_registries"], "write a [[registry]] for each"),
     (&["delete", "readonly", "read_only", "push"], "leave it out: wharf only pulls"),
 ];

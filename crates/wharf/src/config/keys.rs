@@ -2,6 +2,7 @@
 //! in its group, and read it where that section is read.
 
 pub(crate) mod access;
+pub(crate) mod acme;
 pub(crate) mod credentials;
 pub(crate) mod process;
 pub(crate) mod registry;
@@ -10,9 +11,10 @@ pub(crate) mod warm;
 use super::key::Section;
 
 /// The sections in the order of the reference page. `[defaults]` holds the shared groups of the last one.
-pub(crate) static SECTIONS: [&Section; 8] = [
+pub(crate) static SECTIONS: [&Section; 9] = [
     &process::SERVER,
     &process::TLS,
+    &acme::ACME,
     &process::ADMIN,
     &process::STORAGE,
     &process::LOG,

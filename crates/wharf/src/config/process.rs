@@ -66,6 +66,8 @@ pub(crate) struct TlsSection {
     pub(crate) pairs: Vec<Pair>,
     /// The authorities of certificates of clients, in PEM.
     pub(crate) client_ca: Option<Vec<u8>>,
+    /// Whether an authority signs further certificates.
+    pub(crate) is_acme: bool,
     /// The place of the default certificate.
     pub(crate) place: Place,
 }
@@ -82,16 +84,17 @@ impl ServerSection {
     }
 }
 
-/// Reads `[server]`, `[server.tls]` and `[admin]`, whose tables these are.
+/// Reads `[server]`, `[server.tls]` and `[admin]`, whose tables these are, with that of `[server.acme]`.
 pub(crate) fn read_server(
     reader: &mut Reader<'_>,
-    [server, tls, admin]: [&Table<'_>; 3],
+    [server, tls, acme, admin]: [&Table<'_>; 4],
     rule: PairRule<'_>,
 ) -> (ServerSection, Option<admin::Settings>) {
     let mut taken: Vec<(SocketAddr, Place)> = Vec::new();
+    let is_tls = !tls.is_absent() || !acme.is_absent();
     let section = ServerSection {
-        listen: read_plain_listen(reader, server, !tls.is_absent(), &mut taken),
-        tls: if tls.is_absent() { None } else { read_tls(reader, tls, rule, &mut taken) },
+        listen: read_plain_listen(reader, server, is_tls, &mut taken),
+        tls: if is_tls { read_tls(reader, tls, !acme.is_absent(), rule, &mut taken) } else { None },
         domain: keys::DOMAIN.read(reader, server).map(|text| text.value),
         hosts: keys::HOSTS.read(reader, server).unwrap_or_default(),
         default_registry: keys::DEFAULT_REGISTRY.read(reader, server).filter(|text| text.value != OFF),
@@ -163,19 +166,21 @@ fn read_listen(
     texts.iter().filter_map(|text| claim_listener(reader, text, taken)).collect()
 }
 
-/// `[server.tls]`.
+/// `[server.tls]`. With an authority (`is_acme`) it needs no pair.
 fn read_tls(
     reader: &mut Reader<'_>,
     tls: &Table<'_>,
+    is_acme: bool,
     rule: PairRule<'_>,
     taken: &mut Vec<(SocketAddr, Place)>,
 ) -> Option<TlsSection> {
     let listen = read_listen(reader, tls, &keys::TLS_LISTEN, taken);
-    let default = read_default_pair(reader, tls);
+    let has_pair = tls.has(keys::CERT_FILE.name) || tls.has(keys::KEY_FILE.name);
+    let default = if is_acme && !has_pair { Some(None) } else { read_default_pair(reader, tls).map(Some) };
     let further = keys::CERTIFICATE.read(reader, tls).unwrap_or_default();
     let redirect_port = read_redirect(reader, tls, &listen);
     let client_ca = keys::CLIENT_CA_FILE.read(reader, tls);
-    let named: Vec<NamedPair> = [default?].into_iter().chain(further).collect();
+    let named: Vec<NamedPair> = default?.into_iter().chain(further).collect();
     let pairs = reader.pairs(&named, rule);
     let client_verifier = client_ca.as_deref().and_then(|pem| match certificates::client::verifier(pem) {
         Ok(verifier) => Some(verifier),
@@ -186,7 +191,7 @@ fn read_tls(
     });
     let settings =
         TlsSettings { redirect_port, client_verifier, ..TlsSettings::new(listen, pairs::set_of(&pairs)) };
-    Some(TlsSection { settings, pairs, client_ca, place: reader.place(tls, keys::CERT_FILE.name) })
+    Some(TlsSection { settings, pairs, client_ca, is_acme, place: reader.place(tls, keys::CERT_FILE.name) })
 }
 
 fn read_default_pair(reader: &mut Reader<'_>, tls: &Table<'_>) -> Option<NamedPair> {

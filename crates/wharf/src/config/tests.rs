@@ -1,4 +1,5 @@
 mod access;
+mod acme;
 mod belongs;
 mod credential_rules;
 mod keep;

@@ -36,14 +36,14 @@ fn limited(files: bool, calls: bool, writable: &[&str]) -> Rights {
     Rights { limits: Limits::InForce { confinement, writable }, made: Vec::new() }
 }
 
-fn refusals(rights: &Rights, registries: &[Registry]) -> Vec<String> {
-    rights.refuse(registries).iter().map(ToString::to_string).collect()
+fn refusals(rights: &Rights, config: &Config) -> Vec<String> {
+    rights.refuse(config).iter().map(ToString::to_string).collect()
 }
 
 #[test]
 fn a_later_registry_stores_where_files_can_be_written_or_is_refused_with_the_reason() {
     let text = "[[registry]]\nname = \"docker.io\"\n[[registry]]\nname = \"quay.io\"\nroot = \"/srv/quay\"\n";
-    let registries = config(text).registries;
+    let registries = config(text);
     let expected = "quay.io: cannot store in /srv/quay: since its start, wharf can write only below wharf-data \
                     (`sandbox` of [server]); restart it";
     assert_eq!(refusals(&limited(true, false, &["wharf-data"]), &registries), [expected]);
@@ -60,13 +60,25 @@ fn a_later_registry_stores_where_files_can_be_written_or_is_refused_with_the_rea
 
 #[test]
 fn a_login_that_comes_from_a_program_needs_the_right_to_start_it() {
-    let registries = config("[[registry]]\nname = \"docker.io\"\ncredentials = \"helper:pass\"\n").registries;
+    let registries = config("[[registry]]\nname = \"docker.io\"\ncredentials = \"helper:pass\"\n");
     let expected = "docker.io: its login may come from a program; since its start, wharf can start none \
                     (`sandbox` of [server]); restart it";
     for rights in [limited(true, false, &["wharf-data"]), limited(false, true, &[])] {
         assert_eq!(refusals(&rights, &registries), [expected]);
     }
     assert!(refusals(&limited(false, false, &[]), &registries).is_empty());
+}
+
+#[test]
+fn a_hook_of_acme_needs_the_right_to_start_it_and_the_state_a_place_to_write() {
+    let text =
+        "[server]\ndomain = \"reg.example\"\n[server.acme]\nterms_agreed = true\nstate_dir = \"/srv/acme\"\n";
+    let hooked = config(&format!("{text}challenge = \"dns-01\"\ndns_hook = \"/bin/hook\"\n"));
+    let expected = "[server.acme]: dns_hook is a program; since its start, wharf can start none (`sandbox` of \
+                    [server]); restart it";
+    assert_eq!(refusals(&limited(false, true, &[]), &hooked), [expected]);
+    assert!(refusals(&limited(false, false, &[]), &hooked).is_empty());
+    assert!(writable(&config(text)).contains(&PathBuf::from("/srv/acme")));
 }
 
 #[test]

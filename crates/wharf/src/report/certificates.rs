@@ -2,8 +2,11 @@
 
 use certificates::{Certificate, CertificateSet};
 
+use policy::issuance;
+
 use super::push_table;
 use crate::config::Config;
+use crate::obtaining;
 use crate::virtual_hosts;
 
 /// The table of virtual hosts with their certificates at `now`, in seconds since 1970. Empty without TLS.
@@ -13,6 +16,9 @@ pub(super) fn table(config: &Config, now: u64) -> String {
     for host in virtual_hosts::all(config) {
         let row = match best(&tls.certificates, &host, now) {
             Some(certificate) => [host, certificate.source().to_owned(), end(certificate, now)],
+            None if obtaining::gives(config, &host) => {
+                [host, "from the authority".to_owned(), "renewed by wharf".to_owned()]
+            }
             None => [host, "-".to_owned(), "no certificate covers this name".to_owned()],
         };
         rows.push(row);
@@ -21,6 +27,21 @@ pub(super) fn table(config: &Config, now: u64) -> String {
     if rows.len() > 1 {
         text.push('\n');
         push_table(&mut text, &rows);
+    }
+    text
+}
+
+/// The authority, and the names of each certificate to request. Empty without an authority.
+pub(super) fn requests(config: &Config) -> String {
+    let Some(acme) = &config.acme else { return String::new() };
+    let (names, left_out) = obtaining::names(config, acme);
+    let (directory, challenge) = (&acme.settings.directory, acme.settings.challenge.name());
+    let mut text = format!("\ncertificates from {directory} by {challenge}:\n");
+    for names in issuance::split(&names) {
+        text.push_str(&format!("  {}\n", names.join("\n  ")));
+    }
+    for (host, why) in left_out {
+        text.push_str(&format!("no certificate for {host}: it {why}\n"));
     }
     text
 }

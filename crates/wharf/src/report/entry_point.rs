@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use policy::host::Route;
 
 use crate::config::{Config, Registry};
+use crate::obtaining;
 
 /// Stands for this machine if neither a name nor an address of it is known.
 pub(super) const UNKNOWN_ADDRESS: &str = "<address>";
@@ -74,8 +75,8 @@ impl<'a> EntryPoint<'a> {
         labels.into_iter().find_map(|label| {
             let host = format!("{label}.{domain}");
             let tls = self.config.server.tls.as_ref().filter(|_| self.is_tls);
-            tls.is_none_or(|tls| tls.certificates.all().iter().any(|it| it.covers(&host)))
-                .then(|| self.with_port(&host))
+            let is_covered = tls.is_none_or(|tls| tls.certificates.all().iter().any(|it| it.covers(&host)));
+            (is_covered || obtaining::gives(self.config, &host)).then(|| self.with_port(&host))
         })
     }
 

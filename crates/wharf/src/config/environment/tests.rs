@@ -90,6 +90,20 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "rule" => "addresses=10.0.0.1,10.0.0.2;allow=library/* addresses=::1;deny=*".to_owned(),
         "proxy_protocol" => "true".to_owned(),
         "platforms" => "linux/amd64, linux/arm64".to_owned(),
+        "terms_agreed" | "wildcard" => "true".to_owned(),
+        "contact" => "ops@example.com".to_owned(),
+        "directory" => "https://ca.example/dir".to_owned(),
+        "challenge" => "dns-01".to_owned(),
+        "names" => "one.example two.example".to_owned(),
+        "state_dir" => "/srv/acme".to_owned(),
+        "eab_key_id" | "dns_key_name" => "the-key".to_owned(),
+        "eab_key" | "dns_key" => "Y2FuYXJ5".to_owned(),
+        "eab_key_file" | "dns_key_file" => file("key64"),
+        "dns_server" | "dns_resolver" => "192.0.2.53:53".to_owned(),
+        "dns_key_algorithm" => "hmac-sha512".to_owned(),
+        "dns_hook" => "/etc/wharf/hook".to_owned(),
+        "dns_hook_variables" => "TOKEN".to_owned(),
+        "dns_wait" => "3s".to_owned(),
         key => panic!("the test has no value for {key}"),
     }
 }
@@ -100,6 +114,7 @@ fn write_files(directory: &std::path::Path) {
     std::fs::write(directory.join("key.pem"), identity.signing_key.serialize_pem()).unwrap();
     std::fs::write(directory.join("two.pem"), identity.cert.pem()).unwrap();
     std::fs::write(directory.join("two.key"), identity.signing_key.serialize_pem()).unwrap();
+    std::fs::write(directory.join("key64"), "Y2FuYXJ5\n").unwrap();
     std::fs::write(directory.join("secret"), "canary\n").unwrap();
     std::fs::write(directory.join("users"), format!("alice:$2y$05${}\n", "a".repeat(53))).unwrap();
     std::fs::write(directory.join("tokens"), format!("ci:{}\n", "canary".repeat(5))).unwrap();
@@ -115,6 +130,13 @@ fn companions(key: &str) -> &'static [&'static str] {
         "client_key" => &["client_cert"],
         "cert_file" => &["key_file"],
         "key_file" => &["cert_file"],
+        "eab_key_id" => &["eab_key"],
+        "eab_key" | "eab_key_file" => &["eab_key_id"],
+        "wildcard" | "challenge" | "dns_wait" | "dns_hook" | "dns_hook_variables" => {
+            &["challenge", "dns_hook"]
+        }
+        "dns_key_file" => &["challenge", "dns_server", "dns_key_name"],
+        key if key.starts_with("dns_") => &["challenge", "dns_server", "dns_key_name", "dns_key"],
         _ => &[],
     }
 }
@@ -136,6 +158,13 @@ fn every_key_is_set_by_its_variable_alone() {
         let keys: Vec<&str> = companions.iter().copied().filter(|it| *it != key).chain([key]).collect();
         let mut owned: Vec<(String, String)> =
             keys.iter().map(|key| (variable(key), example(key, directory.path()))).collect();
+        if path == "server.acme" {
+            owned.push((variable_of("server", "domain"), "reg.example".to_owned()));
+            let agreed = variable("terms_agreed");
+            if key != "terms_agreed" {
+                owned.push((agreed, "true".to_owned()));
+            }
+        }
         if key == "client_names" {
             let of_tls = ["cert_file", "key_file", "client_ca_file"];
             owned.extend(of_tls.map(|key| (variable_of("server.tls", key), example(key, directory.path()))));

@@ -191,7 +191,7 @@ pub(crate) static SERVER: Section = Section {
             &BODY_BYTES_MAX,
         ],
     }],
-    subsections: &["tls"],
+    subsections: &["tls", "acme"],
 };
 
 pub(crate) static TLS_LISTEN: Key<Vec<Text>> = Key {
@@ -205,7 +205,7 @@ pub(crate) static TLS_LISTEN: Key<Vec<Text>> = Key {
 pub(crate) static CERT_FILE: Key<Text> = Key {
     name: pairs::CERT_FILE,
     form: form::PATH,
-    default: Preset::Required,
+    default: Preset::Computed("required, unless `[server.acme]` obtains certificates"),
     reloadable: true,
     doc: "The default certificate, followed by the rest of its chain, in PEM. Clients get it whose name no \
           certificate covers. See [which names it needs](../how-to/tls.md).",
@@ -214,7 +214,7 @@ pub(crate) static CERT_FILE: Key<Text> = Key {
 pub(crate) static KEY_FILE: Key<Text> = Key {
     name: pairs::KEY_FILE,
     form: form::PATH,
-    default: Preset::Required,
+    default: Preset::Computed("required with `cert_file`"),
     reloadable: true,
     doc: "Its private key in PEM, unencrypted.",
 };

@@ -1,0 +1,105 @@
+use std::os::unix::fs::MetadataExt;
+
+use certificates::authority::{Authority, PemPair};
+use tempfile::TempDir;
+
+use super::*;
+
+const NOW: u64 = 1_800_000_000;
+
+fn pem(name: &str) -> PemPair {
+    let made = Authority::make("test", &["example".to_owned()], NOW).unwrap();
+    Authority::open(&made, NOW).unwrap().sign(&[name.to_owned()], NOW).unwrap()
+}
+
+fn opened() -> (TempDir, AuthorityState) {
+    let directory = tempfile::tempdir().unwrap();
+    let state = State::open(&directory.path().join("acme")).unwrap();
+    let authority = Url::parse("https://ca.example:14000/dir").unwrap();
+    let of = state.of(&authority).unwrap();
+    (directory, of)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+#[test]
+fn two_processes_cannot_use_one_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = State::open(directory.path()).unwrap();
+    assert!(matches!(State::open(directory.path()), Err(StateError::InUse(_))));
+    drop(first);
+    State::open(directory.path()).unwrap();
+}
+
+#[test]
+fn keys_are_private_and_a_certificate_survives_as_one_file() {
+    let (directory, state) = opened();
+    let pair = pem("a.example");
+    let stored = state.store(&pair.certificate, &pair.key, &[]).unwrap();
+    assert_eq!(stored.path, directory.path().join("acme/ca.example-14000-dir/a.example.pem"));
+    assert_eq!(mode(&stored.path), 0o600);
+    for parent in stored.path.ancestors().skip(1).take(2) {
+        assert_eq!(mode(parent), 0o700);
+    }
+    let loaded = state.certificates();
+    assert_eq!(loaded.len(), 1);
+    assert_eq!(loaded[0].certificate, stored.certificate);
+    // One that goes on is not overwritten, one that is obsolete is.
+    let beside = state.store(&pair.certificate, &pair.key, &[]).unwrap();
+    assert!(beside.path.ends_with("a.example-2.pem"));
+    let instead = state.store(&pair.certificate, &pair.key, std::slice::from_ref(&stored.path)).unwrap();
+    assert_eq!(instead.path, stored.path);
+    state.remove(&beside.path);
+    assert_eq!(state.certificates().len(), 1);
+    let wild = pem("*.a.example");
+    let wild = state.store(&wild.certificate, &wild.key, &[]).unwrap();
+    assert!(wild.path.ends_with("wildcard.a.example.pem"), "{wild:?}");
+}
+
+#[test]
+fn a_damaged_file_is_set_aside() {
+    let (_directory, state) = opened();
+    let (one, other) = (pem("a.example"), pem("b.example"));
+    let stored = state.store(&one.certificate, &one.key, &[]).unwrap();
+    for damaged in [
+        String::new(),
+        "no pem".to_owned(),
+        one.certificate.clone(),
+        format!("{}{}", other.key, one.certificate),
+        fs::read_to_string(&stored.path).unwrap()[..400].to_owned(),
+    ] {
+        fs::write(&stored.path, damaged).unwrap();
+        assert!(state.certificates().is_empty());
+        assert!(!stored.path.exists() && fs::exists(format!("{}.damaged", stored.path.display())).unwrap());
+    }
+    state.store_account(b"{").unwrap();
+    assert_eq!(mode(&state.account_path()), 0o600);
+    assert_eq!(state.account(|_| None::<()>), None);
+    assert!(!state.account_path().exists());
+    assert_eq!(state.account(|_| Some(())), None, "there is none any more");
+    assert!(state.store("no chain", &one.key, &[]).is_err());
+}
+
+#[test]
+fn a_write_that_a_crash_cut_off_leaves_the_old_file() {
+    let (_directory, state) = opened();
+    let pair = pem("a.example");
+    let stored = state.store(&pair.certificate, &pair.key, &[]).unwrap();
+    let unfinished = PathBuf::from(format!("{}.unfinished", stored.path.display()));
+    fs::write(&unfinished, "-----BEGIN").unwrap();
+    assert_eq!(state.certificates().len(), 1);
+    assert!(!unfinished.exists());
+}
+
+#[test]
+fn each_authority_has_a_directory_of_its_own() {
+    for (url, name) in [
+        ("https://acme-v02.api.letsencrypt.org/directory", "acme-v02.api.letsencrypt.org-directory"),
+        ("https://ca.example:9000/acme/acme/directory/", "ca.example-9000-acme-acme-directory"),
+        ("https://[::1]:14000/dir", "---1--14000-dir"),
+    ] {
+        assert_eq!(directory_name(&Url::parse(url).unwrap()), name);
+    }
+}
