@@ -105,7 +105,7 @@ impl Keeper {
         let goal = goals.borrow_and_update().clone();
         let authority = parts.state.of(&goal.settings.directory)?;
         let held = authority.certificates().into_iter().map(Kept::new).collect();
-        let failures = Failures::default();
+        let failures = Failures::from_text(&authority.failures(), now());
         let keeper = Self { parts, goals, goal, authority, held, failures, ready: None, has_news: false };
         keeper.show();
         Ok(keeper)
@@ -298,6 +298,7 @@ impl Keeper {
             .iter()
             .any(|name| self.held.iter().any(|kept| kept.stored.certificate.dns_names().contains(name)));
         self.failures.succeed(names);
+        self.authority.store_failures(&self.failures.to_text());
         self.held.retain(|kept| kept.stored.path != stored.path);
         self.held.push(Kept::new(stored));
         self.show();
@@ -311,6 +312,7 @@ impl Keeper {
     fn fail(&mut self, names: &[String], failure: &Failure, pause: Option<Duration>) {
         let now = now();
         self.failures.fail(&failure.culprits, now, pause, fastrand::u64(..));
+        self.authority.store_failures(&self.failures.to_text());
         self.parts.metrics.acme_ordered(Ordered::Failure, now);
         // The directory may have moved.
         self.ready = None;

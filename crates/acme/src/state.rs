@@ -3,6 +3,7 @@
 //! ```text
 //! <root>/lock                     held by the one process that uses the root
 //! <root>/<authority>/account.json the account at this authority, with its key
+//! <root>/<authority>/failures     the orders that failed in the last hour
 //! <root>/<authority>/<name>.pem   a key and the chain of its certificate, called after its first name
 //! ```
 //!
@@ -133,6 +134,19 @@ impl AuthorityState {
     /// Removes the account, because the authority does not know it.
     pub(crate) fn set_account_aside(&self) {
         set_aside(&self.account_path(), "the authority does not know this account");
+    }
+
+    /// The note of failed orders, as it was stored; empty without one.
+    pub(crate) fn failures(&self) -> String {
+        let text = file::read(&self.directory.join("failures")).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Stores the note of failed orders. If that fails, a restart only orders earlier.
+    pub(crate) fn store_failures(&self, text: &str) {
+        if let Err(error) = file::write(&self.directory.join("failures"), text.as_bytes()) {
+            tracing::warn!("cannot write {:?}: {error}", self.directory.join("failures"));
+        }
     }
 
     /// The certificates. Files that hold none are set aside.

@@ -112,8 +112,37 @@ fn pauses_grow_and_a_failing_authority_pauses_every_name() {
     failures.fail(&names(&["a.example"]), at, None, 25);
     failures.succeed(&[]);
     assert_eq!(failures.ready_at("a.example"), at + 75);
-    failures.retry_names();
-    assert_eq!(failures.ready_at("a.example"), at + 5);
+}
+
+#[test]
+fn a_process_that_restarts_again_and_again_orders_four_times_in_an_hour() {
+    let one = names(&["a.example"]);
+    let mut text = String::new();
+    for restart in 0..4 {
+        let now = NOW + restart * 10;
+        let mut failures = Failures::from_text(&text, now);
+        assert_eq!(next(&one, &[], &failures, now), order(&["a.example"]), "{restart}");
+        failures.fail(&one, now, None, 0);
+        text = failures.to_text();
+    }
+    let failures = Failures::from_text(&text, NOW + 40);
+    assert_eq!(next(&one, &[], &failures, NOW + 40), Step::Wait(Some(NOW + 3600)));
+    let others = names(&["a.example", "b.example"]);
+    assert_eq!(next(&others, &[], &failures, NOW + 40), order(&["b.example"]), "others go on");
+    assert_eq!(next(&one, &[], &Failures::from_text(&text, NOW + 3600), NOW + 3600), order(&["a.example"]));
+    // A clock that was set back, and text that is none of a failure.
+    for text in
+        [&text[..], "x\n", "1 \n", "9999999999999999999999 a.example\n", &format!("{NOW}\n").repeat(9)]
+    {
+        assert_eq!(next(&one, &[], &Failures::from_text(text, NOW - 1), NOW - 1), order(&["a.example"]));
+    }
+    let mut failures = Failures::default();
+    for minute in 0..100 {
+        failures.fail(&[], NOW + minute * 60, None, 0);
+    }
+    assert_eq!(failures.to_text().lines().count(), 4);
+    failures.succeed(&one);
+    assert_eq!(failures.to_text(), "");
 }
 
 #[test]

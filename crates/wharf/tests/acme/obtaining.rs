@@ -45,6 +45,15 @@ async fn http_01_obtains_a_certificate_for_each_virtual_host_and_a_restart_order
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn http_01_is_answered_before_rules_of_access() {
+    let Some(lab) = Lab::start() else { return };
+    let wharf =
+        lab.wharf(&lab.configuration("", &format!("[access]\naddresses = \"192.0.2.1\"\n{REGISTRY}")));
+    wharf.wait_for_line(OBTAINED);
+    assert_eq!(lab.connect(HOSTS[0]).await.unwrap(), 403, "and no other request is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tls_alpn_01_obtains_a_certificate_without_any_plain_listener() {
     let Some(lab) = Lab::start() else { return };
     let text = lab.configuration("challenge = \"tls-alpn-01\"\n", REGISTRY);
