@@ -5,6 +5,7 @@
 //! remembered for a minute by a keyed hash. `policy::access` decides what an identity may read.
 
 mod authorization;
+mod clients;
 mod htpasswd;
 mod logins;
 mod memory;
@@ -12,6 +13,7 @@ mod table;
 mod tokens;
 mod verifier;
 
+pub use self::clients::{ClientCredential, ClientHash, Clients, NotTaken};
 pub use self::htpasswd::Users;
 pub use self::logins::{Logins, Unchecked, Verdict};
 pub use self::memory::REMEMBERED_FOR;

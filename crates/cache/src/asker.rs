@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use upstream::{LoginStatus, Upstream};
+use upstream::{ClientLogin, LoginStatus, Upstream};
 
 use crate::error::PullError;
 use crate::offline::OfflineSwitch;
@@ -44,6 +44,22 @@ impl Asker {
         offline.configure(settings.tags.offline, &upstream);
         let upstream = Arc::new(OnlineUpstream { upstream, offline: Arc::clone(&offline) });
         Self { registry, upstream, permits, document_deadline: settings.manifest_deadline, offline }
+    }
+
+    /// The same access for one client, which has this login. `None`: the upstream knows no clients.
+    pub(crate) fn for_client(&self, login: ClientLogin) -> Option<Self> {
+        Some(Self {
+            registry: Arc::clone(&self.registry),
+            upstream: self.upstream.for_client(Some(login))?,
+            permits: Arc::clone(&self.permits),
+            document_deadline: self.document_deadline,
+            offline: Arc::clone(&self.offline),
+        })
+    }
+
+    /// Whether the upstream has accepted the login.
+    pub(crate) fn has_login_worked(&self) -> bool {
+        self.upstream.has_login_worked()
     }
 
     /// Counts a client among those that wait for the upstream, until the permit is dropped. Every pull that

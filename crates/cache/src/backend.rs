@@ -1,8 +1,10 @@
 //! A backend: one upstream, one store, one set of tables. It shares none of them with another backend.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
+use access::{ClientHash, Clients};
 use budget::Memory;
 use inventory::Inventory;
 use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository, Tag};
@@ -66,7 +68,8 @@ pub struct Parts {
 pub struct Upstreams {
     /// With the registry's logins, if it has any.
     pub own: Arc<dyn Upstream>,
-    /// Without a login, if clients get only what it gives to everyone.
+    /// Without a login, if clients get only what it gives to everyone. If clients pull with their own logins,
+    /// this is for those without one.
     pub anonymous: Option<AnonymousUpstream>,
 }
 
@@ -86,9 +89,21 @@ pub struct Backend {
     pub(crate) manifests: Arc<Manifests>,
     pub(crate) tags: Tags,
     pub(crate) listings: Listings,
-    asker: Arc<Asker>,
+    pub(crate) asker: Arc<Asker>,
     /// Present if clients get only what the upstream gives to everyone.
-    visibility: Option<Visibility>,
+    pub(crate) visibility: Option<Visibility>,
+    /// The clients that pull with their own logins, if they do, each with its backend.
+    pub(crate) clients: Option<Clients<Arc<Backend>>>,
+    /// The client whose backend this is.
+    pub(crate) client: Option<OwnLogin>,
+}
+
+/// The client of a backend that is for one login.
+#[derive(Debug)]
+pub(crate) struct OwnLogin {
+    pub(crate) hash: ClientHash,
+    /// Whether the upstream is known to have accepted the login.
+    pub(crate) is_proved: AtomicBool,
 }
 
 impl Backend {
@@ -149,6 +164,8 @@ impl Backend {
             blobs: Arc::new(Blobs::new(shared.clone(), asker.clone(), grants, named, &tables)),
             manifests,
             tables,
+            clients: shared.settings.passthrough.then(Clients::new),
+            client: None,
             shared,
             asker,
             visibility,

@@ -66,6 +66,21 @@ impl Blobs {
         }
     }
 
+    /// The same blobs for one client, who joins the fills of the others under a grant of its own.
+    pub(crate) fn for_client(&self, asker: Arc<Asker>, grants: Arc<Grants>, fills: FillTable) -> Self {
+        Self {
+            asker,
+            grants,
+            fills,
+            shared: Arc::clone(&self.shared),
+            named: Arc::clone(&self.named),
+            stored: Arc::clone(&self.stored),
+            connections: Arc::clone(&self.connections),
+            suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX),
+            size_flights: self.shared.flights(),
+        }
+    }
+
     /// Notes that the upstream's bytes for a blob were wrong. Its ranges may be the cause, for other blobs
     /// too: so this one is requested as a whole from now on, and if `has_ranges`, no blob is shared among
     /// connections for a while.

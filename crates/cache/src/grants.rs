@@ -24,6 +24,9 @@ use crate::shared::Shared;
 /// Recent grants that are remembered. A further one replaces the oldest, which then needs another HEAD.
 const GRANT_COUNT_MAX: usize = 32 * 1024;
 
+/// The same for one client that pulls with its own login: some images.
+const GRANT_COUNT_OF_CLIENT_MAX: usize = 512;
+
 /// The object of a grant. One digest can be both, with a different request for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Content {
@@ -46,8 +49,17 @@ pub(crate) struct Grants {
 
 impl Grants {
     pub(crate) fn new(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
+        Self::bounded(shared, asker, GRANT_COUNT_MAX)
+    }
+
+    /// The grants of one client.
+    pub(crate) fn of_client(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
+        Self::bounded(shared, asker, GRANT_COUNT_OF_CLIENT_MAX)
+    }
+
+    fn bounded(shared: Arc<Shared>, asker: Arc<Asker>, count_max: usize) -> Self {
         Self {
-            recent: Recent::new(shared.settings.auth_ttl, GRANT_COUNT_MAX),
+            recent: Recent::new(shared.settings.auth_ttl, count_max),
             flights: shared.flights(),
             refused_blobs: Refusals::new(shared.settings.negative_ttl),
             shared,
@@ -143,6 +155,9 @@ impl Grants {
         answer: &Result<(), PullError>,
     ) -> Result<(), StoreError> {
         let records = &self.shared.records;
+        if answer.is_err() && self.shared.settings.passthrough {
+            return Ok(());
+        }
         match (content, answer) {
             (Content::Blob, Ok(())) if !was_granted => records.put_link(repository, digest).await,
             (Content::Blob, Err(error)) if was_granted && self.revokes(error) => {

@@ -134,6 +134,7 @@ impl Listings {
                 return Ok(seen);
             }
         } else if error.is_definite_no()
+            && !self.shared.settings.passthrough
             && let Err(failure) = self.shared.records.remove_list(repository, &key).await
         {
             self.shared.store_failed(&failure);

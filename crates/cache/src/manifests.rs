@@ -29,7 +29,7 @@ pub(crate) struct Manifests {
     grants: Arc<Grants>,
     stored: Arc<StoredManifests>,
     fetcher: Arc<ManifestFetcher>,
-    fetch_flights: Flights<(Repository, Digest), HeldManifest>,
+    fetch_flights: Arc<Flights<(Repository, Digest), HeldManifest>>,
     describe_flights: Flights<(Repository, Digest), Description>,
     refused: Refusals<(Repository, Digest)>,
 }
@@ -46,10 +46,23 @@ impl Manifests {
             asker,
             grants,
             stored,
-            fetch_flights: shared.flights(),
+            fetch_flights: Arc::new(shared.flights()),
             describe_flights: shared.flights(),
             refused: Refusals::new(shared.settings.negative_ttl),
             fetcher: Arc::new(ManifestFetcher::new(shared, named)),
+        }
+    }
+
+    /// The same manifests for one client, who joins the requests of the others.
+    pub(crate) fn for_client(&self, shared: &Shared, asker: Arc<Asker>, grants: Arc<Grants>) -> Self {
+        Self {
+            asker,
+            grants,
+            stored: Arc::clone(&self.stored),
+            fetcher: Arc::clone(&self.fetcher),
+            fetch_flights: Arc::clone(&self.fetch_flights),
+            describe_flights: shared.flights(),
+            refused: Refusals::new(shared.settings.negative_ttl),
         }
     }
 
@@ -138,7 +151,13 @@ impl Manifests {
             }
         };
         let key = (repository.clone(), digest.clone());
-        let (fetched, joined) = self.fetch_flights.join_or_start(key, fetch).await;
+        let (mut fetched, mut joined) = self.fetch_flights.join_or_start(key.clone(), &fetch).await;
+        let mut refused_count = 0;
+        // A refusal of another client's login says nothing about this one.
+        while joined && refused_count < REFUSED_JOIN_COUNT_MAX && is_refusal(&fetched) {
+            refused_count += 1;
+            (fetched, joined) = self.fetch_flights.join_or_start(key.clone(), &fetch).await;
+        }
         let stored = fetched?;
         self.grants.note(repository, digest);
         Ok((stored, joined))
@@ -179,6 +198,14 @@ impl Manifests {
         let described = describe(head.media_type, head.size);
         Ok(described.map(|(media_type, size)| ManifestAnswer::described(digest, media_type, size)))
     }
+}
+
+/// After a caller has joined this number of requests that were refused, it returns their refusal.
+const REFUSED_JOIN_COUNT_MAX: u32 = 8;
+
+fn is_refusal<T>(fetched: &Result<T, PullError>) -> bool {
+    let refused = fetched.as_ref().err();
+    refused.is_some_and(|error| error.is_definite_no() || matches!(error, PullError::Unconfirmed { .. }))
 }
 
 /// The answer to a request for a description.

@@ -20,6 +20,9 @@ pub struct Settings {
     /// How long a word of the upstream about access is valid before it is asked again: with `links` a grant,
     /// and for clients that get only public repositories, that one is public.
     pub auth_ttl: Duration,
+    /// Whether each client pulls with its own login. Then a refusal is about one login, and takes nothing
+    /// away from the store.
+    pub passthrough: bool,
     /// Whether `_catalog` is served.
     pub catalog: bool,
     /// Whether one-part repository names get the prefix `library/`, as on Docker Hub.
@@ -81,6 +84,7 @@ impl Settings {
             tag_ttls: Vec::new(),
             links: false,
             auth_ttl: Self::AUTH_TTL,
+            passthrough: false,
             catalog: Self::CATALOG,
             hub_names: false,
             verify_first_bytes_max: 256 * 1024,

@@ -327,6 +327,7 @@ impl Tags {
             _ => false,
         };
         if is_final
+            && !self.shared.settings.passthrough
             && record.is_some()
             && let Some(asked_at) = asked_at
         {

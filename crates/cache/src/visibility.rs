@@ -7,6 +7,7 @@
 
 pub(crate) mod public_table;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,10 @@ pub(crate) const PRIVATE_TTL: Duration = Duration::from_secs(60);
 
 /// The most private repositories of one registry that are remembered.
 const PRIVATE_COUNT_MAX: usize = 4096;
+
+/// The most repositories of one client that pulls with its own login: as many that it may read, and as many
+/// that it may not.
+const OF_CLIENT_COUNT_MAX: usize = 256;
 
 /// After this number of answers about other content, a request takes the last one as its own.
 const JOIN_COUNT_MAX: u32 = 8;
@@ -72,6 +77,16 @@ struct Core {
     asker: Arc<Asker>,
     public: Arc<PublicTable>,
     address: String,
+    reader: Reader,
+}
+
+/// For whom the upstream is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    /// For all clients, without a login. The answers outlive an outage and a restart.
+    Everyone,
+    /// For one client, with its login. The answers are valid for their time, and no longer.
+    Client,
 }
 
 /// The end of one question.
@@ -91,11 +106,22 @@ impl Visibility {
         address: String,
     ) -> Self {
         public.serve(&address);
+        Self::with(Core { shared, asker, public, address, reader: Reader::Everyone }, PRIVATE_COUNT_MAX)
+    }
+
+    /// The same for one client, whose login the upstream of `asker` has.
+    pub(crate) fn of_client(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
+        let public = Arc::new(PublicTable::bounded(OF_CLIENT_COUNT_MAX));
+        let core = Core { shared, asker, public, address: String::new(), reader: Reader::Client };
+        Self::with(core, OF_CLIENT_COUNT_MAX)
+    }
+
+    fn with(core: Core, private_count_max: usize) -> Self {
         Self {
-            private: Arc::new(Recent::new(PRIVATE_TTL, PRIVATE_COUNT_MAX)),
-            absent: Refusals::new(shared.settings.negative_ttl),
-            flights: shared.flights(),
-            core: Arc::new(Core { shared, asker, public, address }),
+            private: Arc::new(Recent::new(PRIVATE_TTL, private_count_max)),
+            absent: Refusals::new(core.shared.settings.negative_ttl),
+            flights: core.shared.flights(),
+            core: Arc::new(core),
         }
     }
 
@@ -129,7 +155,7 @@ impl Visibility {
             return Err(error);
         }
         let target = (repository.clone(), subject);
-        self.absent.check(&target).map_err(not_public)?;
+        self.absent.check(&target).map_err(|error| self.core.not_public(error))?;
         let _client = match self.core.asker.admit() {
             Err(PullError::Offline) => return self.core.without_answer(repository, PullError::Offline),
             admitted => admitted?,
@@ -162,7 +188,7 @@ impl Visibility {
             if is_of_content {
                 self.absent.remember(target, &Err::<(), _>(error.clone()));
             }
-            return Err(refusal(said.verdict, error));
+            return Err(self.core.refusal(said.verdict, error));
         }
     }
 }
@@ -170,17 +196,25 @@ impl Visibility {
 impl Core {
     /// Reads the note of an earlier process, once.
     async fn load(&self) {
+        if self.reader == Reader::Client {
+            return;
+        }
         if let Err(error) = self.public.load(&*self.shared.records, &self.shared).await {
             self.shared.store_failed(&error);
         }
     }
 
+    /// Whether the last answer, however old, still counts while there is no new one.
+    fn was_public(&self, repository: &Repository) -> bool {
+        self.reader == Reader::Everyone && self.public.has(repository)
+    }
+
     /// Decides without an answer: the last one counts.
     fn without_answer(&self, repository: &Repository, error: PullError) -> Result<(), PullError> {
         let on_404 = self.shared.settings.tags.on_upstream_404;
-        match conclude(Verdict::Undecided, self.public.has(repository), on_404).is_served {
+        match conclude(Verdict::Undecided, self.was_public(repository), on_404).is_served {
             true => Ok(()),
-            false => Err(refusal(Verdict::Undecided, error)),
+            false => Err(self.refusal(Verdict::Undecided, error)),
         }
     }
 
@@ -191,7 +225,7 @@ impl Core {
         repository: &Repository,
         subject: &Subject,
     ) -> Result<Said, PullError> {
-        let was_public = self.public.has(repository);
+        let was_public = self.was_public(repository);
         let (verdict, error) = self.question(repository, subject, was_public).await;
         let mut conclusion = conclude(verdict, was_public, self.shared.settings.tags.on_upstream_404);
         // The upstream was not asked, and a client that has lost access could cause a lack of permits.
@@ -199,12 +233,12 @@ impl Core {
         match (conclusion.memory, &error) {
             (Memory::Renewed, _) => self.public.insert(&self.address, repository, &self.shared),
             (Memory::Dropped, Some(error)) => {
-                if self.public.remove(repository) {
+                if self.public.remove(repository) && self.reader == Reader::Everyone {
                     let (registry, error) = (&self.shared.name, telemetry::error_chain(error));
                     info!(%registry, %repository, error, "no longer public, so clients do not get it");
                 }
                 if verdict == Verdict::Private {
-                    private.insert(repository.clone(), refusal(verdict, error.clone()));
+                    private.insert(repository.clone(), self.refusal(verdict, error.clone()));
                 }
             }
             (Memory::Kept | Memory::Dropped, _) => {
@@ -213,7 +247,9 @@ impl Core {
                 }
             }
         }
-        if let Err(failure) = self.public.save(&*self.shared.records).await {
+        if self.reader == Reader::Everyone
+            && let Err(failure) = self.public.save(&*self.shared.records).await
+        {
             self.shared.store_failed(&failure);
         }
         Ok(Said { verdict, is_served: conclusion.is_served, error })
@@ -275,28 +311,39 @@ fn answer_of(answer: &Result<(), PullError>) -> Answer {
     }
 }
 
-/// The client's error for a repository that is not known to be public.
-fn refusal(verdict: Verdict, error: PullError) -> PullError {
-    match (verdict, error) {
-        (Verdict::Undecided, PullError::Offline) => PullError::NotPublic {
-            detail: "wharf is offline and has never asked for it without a login".into(),
-        },
-        (Verdict::Undecided, PullError::UpstreamUnavailable { timed_out, detail }) => {
-            let text = format!("it is not known yet whether everyone may read this, and {detail}");
-            PullError::UpstreamUnavailable { timed_out, detail: detail.within(text) }
+impl Core {
+    /// The client's error for a repository that is not known to be readable.
+    fn refusal(&self, verdict: Verdict, error: PullError) -> PullError {
+        match (verdict, error) {
+            (Verdict::Undecided, PullError::Offline) => PullError::NotPublic {
+                detail: format!("wharf is offline and has never asked for it {}", self.reader).into(),
+            },
+            (Verdict::Undecided, PullError::UpstreamUnavailable { timed_out, detail }) => {
+                let text = format!("the registry has not said lately who may read this, and {detail}");
+                PullError::UpstreamUnavailable { timed_out, detail: detail.within(text) }
+            }
+            (_, error) => self.not_public(error),
         }
-        (_, error) => not_public(error),
+    }
+
+    /// The refusal with the upstream's words; another error stays.
+    fn not_public(&self, error: PullError) -> PullError {
+        match error {
+            PullError::Denied { detail }
+            | PullError::NotFound { detail }
+            | PullError::Unconfirmed { detail, .. } => {
+                PullError::NotPublic { detail: detail.within(format!("{}, {detail}", self.reader)) }
+            }
+            error => error,
+        }
     }
 }
 
-/// The refusal with the upstream's words; another error stays.
-fn not_public(error: PullError) -> PullError {
-    match error {
-        PullError::Denied { detail }
-        | PullError::NotFound { detail }
-        | PullError::Unconfirmed { detail, .. } => {
-            PullError::NotPublic { detail: detail.within(format!("without a login, {detail}")) }
-        }
-        error => error,
+impl fmt::Display for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everyone => "without a login",
+            Self::Client => "with the client's login",
+        })
     }
 }

@@ -58,6 +58,12 @@ impl Accounts {
         Self(settings.rules.iter().map(account).collect())
     }
 
+    /// One account for all repositories, with a login that does not change.
+    pub fn fixed(registry: &str, login: Login, observer: Arc<dyn Observer>) -> Self {
+        let name = SourceSettings::Fixed(login.clone()).to_string();
+        Self(vec![(None, Account::new(registry, None, name, Box::new(Fixed(login)), observer))])
+    }
+
     /// The account for a repository, with its position among all.
     pub fn of(&self, repository: &Repository) -> Option<(usize, &Account)> {
         let is_for = |(pattern, _): &(Option<RepositoryPattern>, Account)| {

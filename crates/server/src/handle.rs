@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::condition;
 use crate::health;
 use crate::identity::{self, Visitor};
+use crate::passthrough;
 use crate::permits::Permits;
 use crate::redirect;
 use crate::request_id::RequestIds;
@@ -186,8 +187,10 @@ async fn serve(
         None => None,
     };
     entry.identified(visitor.as_ref().map(|visitor| &visitor.identity));
+    let own = passthrough::backend_of(&backend, asked.as_ref().ok(), client.ip(), head).await?;
+    let answering = own.as_deref().unwrap_or(&backend);
     let routed =
-        RoutedRequest { routes: &snapshot.routes, backend: &backend, path, link_shape, head, visitor };
+        RoutedRequest { routes: &snapshot.routes, backend: answering, path, link_shape, head, visitor };
     let asked = asked.map_err(|error| routed.refuse_request(error))?;
     if let Some(visitor) = &routed.visitor {
         visitor.check(&asked).map_err(Refusal::Access)?;
@@ -196,7 +199,10 @@ async fn serve(
     // Pinned here, because the timeout would reserve its size twice.
     let pull = pin!(routed.pull(asked));
     match tokio::time::timeout(snapshot.settings.answer_wait_max, pull).await {
-        Ok(answered) => answered,
+        Ok(answered) => {
+            backend.note_client(answering);
+            answered
+        }
         Err(_) => Err(Refusal::Late { registry: backend.name().to_owned() }),
     }
 }
@@ -313,7 +319,8 @@ impl RoutedRequest<'_> {
     fn failed(&self, kind: PullKind, target: String, error: PullError) -> Refusal {
         let (registry, has_login) = (self.backend.name().to_owned(), self.backend.has_login());
         let hint = self.hint();
-        Refusal::Pull(Box::new(FailedPull { registry, target, kind, has_login, hint, error }))
+        let rights = self.backend.rights();
+        Refusal::Pull(Box::new(FailedPull { registry, target, kind, has_login, rights, hint, error }))
     }
 
     /// Suggests the registry that the client may have meant, if it named none.

@@ -27,6 +27,7 @@ mod identity;
 mod lateness;
 mod listen;
 mod multipart;
+mod passthrough;
 mod permits;
 mod proxy_protocol;
 mod quote;

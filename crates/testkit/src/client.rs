@@ -12,6 +12,8 @@ pub use head::Head;
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 /// The reason why a response is incomplete.
@@ -62,6 +64,11 @@ impl Response {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+}
+
+/// The `Authorization` of a user (RFC 7617).
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 /// Sends one GET on a new connection and reads the response as far as possible.

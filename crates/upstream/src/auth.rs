@@ -5,6 +5,7 @@
 //! `policy::realm` trusts. After the first challenge, later requests carry the authorization from the start.
 
 pub(crate) mod challenge_loop;
+mod client_login;
 pub(crate) mod context;
 mod credential;
 pub(crate) mod hop;
@@ -60,10 +61,12 @@ pub(crate) struct Auth {
     host: String,
     tokens: TokenCache,
     /// Breaker and pause state of the token services (the registry has its own).
-    gates: Gates,
-    schemes: Schemes,
+    gates: Arc<Gates>,
+    schemes: Arc<Schemes>,
     /// The time of the last request to `/v2/`. The lock is held during the request, so that only one is sent.
-    root_asked_at: tokio::sync::Mutex<Option<Instant>>,
+    root_asked_at: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// Whether the login is that of one client, and not the configuration's.
+    is_for_client: bool,
 }
 
 /// The authentication that an answer demands.
@@ -92,9 +95,10 @@ impl Auth {
             accounts,
             host: host_of(&settings.upstream),
             tokens: TokenCache::default(),
-            gates: Gates::of_others(&settings.name, metrics),
-            schemes: Schemes::default(),
-            root_asked_at: tokio::sync::Mutex::default(),
+            gates: Arc::new(Gates::of_others(&settings.name, metrics)),
+            schemes: Arc::default(),
+            root_asked_at: Arc::default(),
+            is_for_client: false,
         }
     }
 
@@ -123,7 +127,8 @@ impl Auth {
         match slot {
             Some(login) if login.id.generation == held.generation => Ok(Some(Arc::clone(login))),
             _ => {
-                let login = Arc::new(Login::new(&self.registry, position, account, held));
+                let login = Login::new(&self.registry, position, account, held);
+                let login = Arc::new(if self.is_for_client { login.of_client() } else { login });
                 *slot = Some(Arc::clone(&login));
                 Ok(Some(login))
             }
@@ -273,7 +278,7 @@ impl Auth {
         }
         got.map_err(|failure| {
             let error = Error::from(failure);
-            if error.kind() == ErrorKind::Denied {
+            if error.kind() == ErrorKind::Denied && !self.is_for_client {
                 let (registry, scope, has_credentials) = (&self.registry, &key.scope, key.login.is_some());
                 let cause = telemetry::error_chain(&error);
                 warn!(%registry, scope, error = cause, has_credentials, "token refused");

@@ -1,6 +1,7 @@
 //! The contract between the cache and an upstream.
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use policy::head_trust::Stakes;
 
 use crate::error::Error;
 
-pub use credentials::{State as LoginState, Status as LoginStatus};
+pub use credentials::{Login as ClientLogin, State as LoginState, Status as LoginStatus};
 
 /// A registry that content is pulled from (distribution-spec, "Pull").
 ///
@@ -75,6 +76,24 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
     /// The logins of this upstream and what their sources say. It asks no source.
     fn logins(&self) -> Vec<LoginStatus> {
         Vec::new()
+    }
+
+    /// The same upstream for one client, which has this login or none. `None`: it knows no clients.
+    fn for_client(&self, _login: Option<ClientLogin>) -> Option<Arc<dyn Upstream>> {
+        None
+    }
+
+    /// Asks the registry, or its token service, whether the login is right, without a repository.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`](crate::ErrorKind::Denied) if it is wrong, and any other [`Error`].
+    async fn check_login(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Whether the registry or its token service has accepted the login.
+    fn has_login_worked(&self) -> bool {
+        false
     }
 
     /// Closes all idle connections, and ends requests that the upstream makes by itself. Callers end their

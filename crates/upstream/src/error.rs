@@ -122,6 +122,18 @@ impl Error {
         self.0.is_login_refused
     }
 
+    /// The same error about the login of a client, where its text speaks of the configured one.
+    pub(crate) fn of_client_login(self) -> Self {
+        self.change(|inner| {
+            inner.detail = inner
+                .detail
+                .replace("and no credentials are configured for this registry", "and the client has no login")
+                .replace("the configured credentials give", "the client's login gives")
+                .replace("the configured credentials were", "the client's login was")
+                .replace("the configured credentials", "the client's login");
+        })
+    }
+
     pub(crate) fn without_retry(self) -> Self {
         self.change(|inner| inner.is_retryable = false)
     }

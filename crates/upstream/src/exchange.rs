@@ -102,6 +102,9 @@ async fn attempt(
 ) -> Result<Reply, Error> {
     let login = registry.auth.login(repository, allowance.deadline).await?;
     let answered = attempt_as(registry, repository, operation, login.as_ref(), allowance).await;
+    if registry.auth.is_for_client() {
+        return answered.map_err(Error::of_client_login);
+    }
     match (answered, login) {
         // A login can end before its time. Its source may have another, which is worth one more request.
         (Err(error), Some(login)) if error.is_login_refused() => {

@@ -13,7 +13,8 @@ use crate::auth::Auth;
 use crate::base::{BaseLocator, BaseSetting};
 use crate::clients::Connections;
 use crate::contract::{
-    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, LoginStatus, ManifestBody, Upstream,
+    BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest, LoginStatus,
+    ManifestBody, Upstream,
 };
 use crate::error::Error;
 use crate::gates::Gates;
@@ -22,7 +23,7 @@ use crate::registry::Registry;
 use crate::settings::{Settings, SettingsError};
 use crate::tls::Authorities;
 use crate::transport::Transport;
-use crate::{blob, list, manifest};
+use crate::{blob, list, login_check, manifest};
 
 /// A registry reached over HTTP. Building one opens no connection.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl HttpUpstream {
         });
         let upstream_scope =
             UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
-        let transport = Transport {
+        let transport = Arc::new(Transport {
             registry: settings.name.clone(),
             connections: Connections::new(&settings, authorities)?,
             upstream_scope,
@@ -81,19 +82,20 @@ impl HttpUpstream {
             memory: Memory::default(),
             header_timeout: settings.header_timeout,
             budget: Arc::default(),
-        };
-        let gates = match is_aside {
+        });
+        let gates = Arc::new(match is_aside {
             true => Gates::of_others(&settings.name, metrics.clone()),
             false => Gates::of_registry(&settings.name, metrics.clone(), root),
-        };
+        });
         let auth = Auth::new(&settings, authorities, metrics);
         let header_timeout = settings.header_timeout;
-        let [manifest_head_trust, blob_head_trust] = [(); 2].map(|()| RepositoryHeadTrust::of(root));
+        let [manifest_head_trust, blob_head_trust] =
+            [(); 2].map(|()| Arc::new(RepositoryHeadTrust::of(root)));
         let registry = Registry {
             transport,
             gates,
             auth,
-            base_locator,
+            base_locator: Arc::new(base_locator),
             manifest_head_trust,
             blob_head_trust,
             header_timeout,
@@ -102,10 +104,12 @@ impl HttpUpstream {
         Ok(Self { registry })
     }
 
-    /// Sets the memory budget, which other upstreams may share.
+    /// Sets the memory budget, which other upstreams may share. It precedes the first
+    /// [`for_client`](Upstream::for_client).
     #[must_use]
     pub fn with_memory(mut self, memory: Memory) -> Self {
-        self.registry.transport.memory = memory;
+        let transport = Arc::get_mut(&mut self.registry.transport);
+        transport.expect("no client has a way to it yet").memory = memory;
         self
     }
 }
@@ -153,6 +157,18 @@ impl Upstream for HttpUpstream {
 
     fn logins(&self) -> Vec<LoginStatus> {
         self.registry.auth.statuses()
+    }
+
+    fn for_client(&self, login: Option<ClientLogin>) -> Option<Arc<dyn Upstream>> {
+        Some(Arc::new(Self { registry: self.registry.for_client(login) }))
+    }
+
+    async fn check_login(&self) -> Result<(), Error> {
+        login_check::check(&self.registry).await
+    }
+
+    fn has_login_worked(&self) -> bool {
+        self.registry.auth.has_login_worked()
     }
 
     fn disconnect(&self) {

@@ -25,6 +25,7 @@ mod http;
 mod link;
 mod list;
 mod location;
+mod login_check;
 mod manifest;
 mod negative_answer;
 mod operation;
@@ -42,8 +43,8 @@ mod transport;
 mod whole_body;
 
 pub use contract::{
-    BlobHead, BlobRange, BlobStream, Described, ListPage, ListRequest, LoginState, LoginStatus, ManifestBody,
-    ManifestHead, Upstream,
+    BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest, LoginState, LoginStatus,
+    ManifestBody, ManifestHead, Upstream,
 };
 pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;

@@ -1,5 +1,6 @@
 //! The state of one upstream registry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oci::Repository;
@@ -17,12 +18,12 @@ use crate::transport::Transport;
 /// One registry, as its operations need it.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    pub(crate) transport: Transport,
-    pub(crate) gates: Gates,
+    pub(crate) transport: Arc<Transport>,
+    pub(crate) gates: Arc<Gates>,
     pub(crate) auth: Auth,
-    pub(crate) base_locator: BaseLocator,
-    pub(crate) manifest_head_trust: RepositoryHeadTrust,
-    pub(crate) blob_head_trust: RepositoryHeadTrust,
+    pub(crate) base_locator: Arc<BaseLocator>,
+    pub(crate) manifest_head_trust: Arc<RepositoryHeadTrust>,
+    pub(crate) blob_head_trust: Arc<RepositoryHeadTrust>,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
     /// Whether its requests go beside those of the registry's account. Then the metrics show the health and
@@ -43,6 +44,20 @@ impl Registry {
         stakes == Stakes::Held
             && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied)
             && self.auth.forget_older_tokens(repository, since).await
+    }
+
+    /// The same registry for one client, which has this login or none. They share connections, pauses and
+    /// breakers, and no token.
+    pub(crate) fn for_client(&self, login: Option<credentials::Login>) -> Self {
+        Self {
+            transport: Arc::clone(&self.transport),
+            gates: Arc::clone(&self.gates),
+            auth: self.auth.for_client(login),
+            base_locator: Arc::clone(&self.base_locator),
+            manifest_head_trust: Arc::clone(&self.manifest_head_trust),
+            blob_head_trust: Arc::clone(&self.blob_head_trust),
+            ..*self
+        }
     }
 
     /// Returns the deadline for the head of an answer, or for a whole document.

@@ -331,7 +331,7 @@ fn warn_of_access(
         access::warn_of_risks(reader, table, registry, access);
     }
     let listen_place = reader.place(&tables.server, keys::process::LISTEN.name);
-    access::warn_of_plain_logins(reader, &server.listen, &listen_place, access);
+    access::warn_of_plain_logins(reader, &server.listen, &listen_place, access, registries);
 }
 
 fn read_tables<'a>(

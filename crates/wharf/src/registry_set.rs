@@ -268,7 +268,9 @@ impl RegistrySet {
     async fn make_upstreams(&self, config: &Config) -> Result<Vec<Option<Upstreams>>, Vec<RegistryError>> {
         let is_same = |it: &Registry| {
             self.served.get(&it.names.name).is_some_and(|served| {
-                !served.change_to(it).upstream && served.registry.public_only == it.public_only
+                !served.change_to(it).upstream
+                    && served.registry.public_only == it.public_only
+                    && served.registry.cache.passthrough == it.cache.passthrough
             })
         };
         let wanted: Vec<Option<Registry>> =
@@ -283,9 +285,10 @@ impl RegistrySet {
             let make = |registry: Registry| {
                 let with_memory = |upstream: HttpUpstream| Arc::new(upstream.with_memory(memory.clone()));
                 let own = with_memory(upstream(&registry, &authorities, &metrics)?);
-                let anonymous = match registry.public_only {
-                    true => Some(with_memory(anonymous(&registry, &authorities, &metrics)?)),
-                    false => None,
+                let anonymous = match (registry.public_only, registry.cache.passthrough) {
+                    (true, _) => Some(with_memory(anonymous(&registry, &authorities, &metrics)?)),
+                    (false, true) => Some(Arc::clone(&own)),
+                    (false, false) => None,
                 };
                 Ok(Upstreams { own, anonymous })
             };

@@ -177,6 +177,9 @@ fn origin(registry: &Registry) -> String {
 }
 
 fn credentials(registry: &Registry) -> &'static str {
+    if registry.cache.passthrough {
+        return "clients'";
+    }
     match (!registry.upstream.credentials.is_anonymous(), registry.upstream.client_identity.is_some()) {
         (false, false) => "no",
         (true, false) => "password",

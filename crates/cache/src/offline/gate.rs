@@ -9,8 +9,8 @@ use futures_util::stream::{self, BoxStream};
 use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use upstream::{
-    BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest, LoginStatus,
-    ManifestBody, Upstream,
+    BlobHead, BlobRange, BlobStream, ClientLogin, Described, Error, ErrorKind, ListPage, ListRequest,
+    LoginStatus, ManifestBody, Upstream,
 };
 
 use super::OfflineSwitch;
@@ -111,6 +111,19 @@ impl Upstream for OnlineUpstream {
 
     fn logins(&self) -> Vec<LoginStatus> {
         self.upstream.logins()
+    }
+
+    fn for_client(&self, login: Option<ClientLogin>) -> Option<Arc<dyn Upstream>> {
+        let upstream = self.upstream.for_client(login)?;
+        Some(Arc::new(Self { upstream, offline: Arc::clone(&self.offline) }))
+    }
+
+    async fn check_login(&self) -> Result<(), Error> {
+        self.online(self.upstream.check_login()).await
+    }
+
+    fn has_login_worked(&self) -> bool {
+        self.upstream.has_login_worked()
     }
 
     fn disconnect(&self) {

@@ -53,8 +53,13 @@ struct Public {
 
 impl PublicTable {
     pub(crate) fn new() -> Self {
+        Self::bounded(PUBLIC_COUNT_MAX)
+    }
+
+    /// A table of at most `count_max` repositories.
+    pub(crate) fn bounded(count_max: usize) -> Self {
         Self {
-            table: Mutex::new(Table { address: String::new(), repositories: LruMap::new(PUBLIC_COUNT_MAX) }),
+            table: Mutex::new(Table { address: String::new(), repositories: LruMap::new(count_max) }),
             version: AtomicU64::new(0),
             is_loaded: OnceCell::new(),
             saved: tokio::sync::Mutex::new(0),

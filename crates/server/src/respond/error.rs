@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use cache::PullError;
+use cache::{PullError, Rights};
 use http::StatusCode;
 use http::header::{self, HeaderValue};
 use oci::{ErrorCode, RequestError};
@@ -51,6 +51,8 @@ pub(crate) struct FailedPull {
     pub(crate) kind: PullKind,
     /// Whether wharf has a login for the registry.
     pub(crate) has_login: bool,
+    /// Whose rights decided.
+    pub(crate) rights: Rights,
     /// Suggests the registry that the client may have meant.
     pub(crate) hint: Option<String>,
     pub(crate) error: PullError,
@@ -216,6 +218,11 @@ impl FailedPull {
                 let code = not_found_code(self.kind);
                 error_answer(StatusCode::NOT_FOUND, code, Answered::NotFound, self.hinted(message))
             }
+            PullError::Denied { detail } | PullError::NotPublic { detail }
+                if self.rights != Rights::Shared =>
+            {
+                self.not_for_client(&what, detail)
+            }
             PullError::Denied { detail } => self.denied(&what, detail),
             PullError::NotPublic { detail } => self.not_public(&what, detail),
             PullError::Unconfirmed { status, detail } => {
@@ -276,6 +283,25 @@ impl FailedPull {
         };
         let message = self.hinted(format!("{what}: {detail}; {advice}")) + "; this cache is pull-only";
         let answer = error_answer(StatusCode::FORBIDDEN, ErrorCode::Denied, Answered::Denied, message);
+        ErrorAnswer { extra: Extra::Warns, ..answer }
+    }
+
+    /// The client's own login decides, so another one may help.
+    fn not_for_client(&self, what: &str, detail: &str) -> ErrorAnswer {
+        let registry = &self.registry;
+        if self.rights == Rights::NoLogin {
+            let message = format!(
+                "{what}: {detail}; log in to this cache with your own login for {registry}, such as with \
+                 `docker login`"
+            );
+            let (status, code) = (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized);
+            let answer = error_answer(status, code, Answered::Unauthorized, self.hinted(message));
+            return ErrorAnswer { extra: Extra::Challenges, ..answer };
+        }
+        let message =
+            format!("{what}: {detail}; your login for {registry} is wrong, or gives no access to it");
+        let (status, code) = (StatusCode::FORBIDDEN, ErrorCode::Denied);
+        let answer = error_answer(status, code, Answered::Denied, self.hinted(message));
         ErrorAnswer { extra: Extra::Warns, ..answer }
     }
 

@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("inventory", &["oci", "policy", "storage", "telemetry"]),
     ("credentials", &["oci", "policy", "secret"]),
     ("upstream", &["budget", "credentials", "oci", "policy", "secret", "telemetry"]),
-    ("cache", &["budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
+    ("cache", &["access", "budget", "inventory", "oci", "policy", "storage", "telemetry", "upstream"]),
     ("server", &["access", "cache", "certificates", "oci", "policy", "storage", "telemetry"]),
     (
         "admin",

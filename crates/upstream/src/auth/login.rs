@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -35,6 +36,9 @@ pub(crate) struct Login {
     pub(super) id: LoginId,
     pub(super) offer: Offer,
     services: Mutex<LruMap<Url, Arc<ServiceState>>>,
+    /// Whether it is the login of a client. Then a refusal is the client's business, and not in the log.
+    is_of_client: bool,
+    has_worked: Arc<AtomicBool>,
 }
 
 /// Distinguishes the logins of one registry, so that the tokens of two accounts are never mixed.
@@ -71,6 +75,7 @@ pub(super) struct ServiceState {
 pub(super) struct LoginPermit {
     service: Arc<ServiceState>,
     _turn: Option<OwnedMutexGuard<()>>,
+    has_worked: Arc<AtomicBool>,
 }
 
 impl Login {
@@ -83,6 +88,51 @@ impl Login {
             offer: Offer::of(&held.login),
             held,
             services: Mutex::new(LruMap::new(SERVICE_COUNT_MAX)),
+            is_of_client: false,
+            has_worked: Arc::default(),
+        }
+    }
+
+    /// The same as the login of a client.
+    pub(super) fn of_client(self) -> Self {
+        Self { is_of_client: true, ..self }
+    }
+
+    /// Whether a service has accepted it.
+    pub(super) fn has_worked(&self) -> bool {
+        self.has_worked.load(Ordering::Relaxed)
+    }
+
+    /// Runs `check`, which sends the login to `url` without requesting a resource, unless the service has
+    /// just refused it.
+    ///
+    /// # Errors
+    /// The last refusal, while the login is withheld; errors of `check`.
+    pub(super) async fn check(
+        &self,
+        url: &Url,
+        check: impl Future<Output = Result<(), Error>>,
+    ) -> Result<(), Error> {
+        let service = self.service(url);
+        if let Advice::Wait(_) = service.advise() {
+            return Err(service.last_refusal(url));
+        }
+        let _turn = tokio::time::timeout(TURN_WAIT_MAX, service.turn.clone().lock_owned()).await;
+        if let Advice::Wait(_) = service.advise() {
+            return Err(service.last_refusal(url));
+        }
+        match check.await {
+            Ok(()) => {
+                service.state().pass_check(Instant::now().into_std());
+                self.has_worked.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unconfirmed) {
+                    self.fail_check(&service, url, &error);
+                }
+                Err(error)
+            }
         }
     }
 
@@ -124,20 +174,26 @@ impl Login {
     ) -> Result<LoginPermit, Error> {
         let service = self.service(url);
         match service.advise() {
-            Advice::Send => return Ok(LoginPermit { service, _turn: None }),
+            Advice::Send => {
+                return Ok(LoginPermit { service, _turn: None, has_worked: Arc::clone(&self.has_worked) });
+            }
             Advice::Wait(_) => return Err(service.last_refusal(url)),
             Advice::SendAlone | Advice::Check => {}
         }
         let turn = tokio::time::timeout(TURN_WAIT_MAX, service.turn.clone().lock_owned()).await.ok();
         match service.advise() {
-            Advice::Send => Ok(LoginPermit { service, _turn: None }),
+            Advice::Send => {
+                Ok(LoginPermit { service, _turn: None, has_worked: Arc::clone(&self.has_worked) })
+            }
             Advice::Wait(_) => Err(service.last_refusal(url)),
-            Advice::SendAlone => Ok(LoginPermit { service, _turn: turn }),
+            Advice::SendAlone => {
+                Ok(LoginPermit { service, _turn: turn, has_worked: Arc::clone(&self.has_worked) })
+            }
             Advice::Check if turn.is_none() => Err(service.last_refusal(url)),
             Advice::Check => match check.await {
                 Ok(()) => {
                     service.state().pass_check(Instant::now().into_std());
-                    Ok(LoginPermit { service, _turn: None })
+                    Ok(LoginPermit { service, _turn: None, has_worked: Arc::clone(&self.has_worked) })
                 }
                 Err(error) => {
                     // Any refusal counts, so that the check is not repeated at once.
@@ -158,7 +214,7 @@ impl Login {
             state.advise(now)
         };
         *service.refusal.lock() = Some(error.clone());
-        if let Advice::Wait(pause) = advice {
+        if let (Advice::Wait(pause), false) = (advice, self.is_of_client) {
             let (registry, host, seconds) = (&self.registry, host_of(url), pause.as_secs());
             let error = telemetry::error_chain(error);
             warn!(%registry, %host, error, seconds, "the configured login was refused; wharf withholds it for this time");
@@ -219,6 +275,7 @@ impl ServiceState {
 impl LoginPermit {
     /// Notes that the request succeeded.
     pub(super) fn accepted(self) {
+        self.has_worked.store(true, Ordering::Relaxed);
         self.service.state().accept(Instant::now().into_std());
     }
 

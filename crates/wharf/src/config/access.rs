@@ -87,6 +87,14 @@ impl<'t> AccessReader<'t> {
         // A blob that one repository may not give to a client must not come through another one.
         registry.cache.links |= access.rules.name_repositories();
         registry.public_only &= !access.rules.say_who_may_pull();
+        if registry.cache.passthrough && (access.logins.is_some() || access.rules.depend_on_logins()) {
+            let key = [keys::USERS_FILE.name, keys::TOKENS_FILE.name].into_iter().find(|key| table.has(key));
+            let wrong = format!(
+                "asks the clients of {name} for a login of wharf's, and auth = \"passthrough\" for one of the \
+                 upstream's, and a request has only one; leave one of them out"
+            );
+            reader.refuse(&reader.place(&table, key.unwrap_or(keys::RULE.name)), wrong);
+        }
         self.table.registries.insert(name.clone(), Arc::new(access));
     }
 
@@ -227,12 +235,14 @@ pub(crate) fn warn_of_plain_logins(
     listen: &[SocketAddr],
     place: &Place,
     access: Option<&Arc<AccessTable>>,
+    registries: &[Registry],
 ) {
-    let Some(access) = access.filter(|access| access.all().any(|access| access.logins.is_some())) else {
+    let has_logins = access.is_some_and(|access| access.all().any(|access| access.logins.is_some()));
+    if !has_logins && !registries.iter().any(|registry| registry.cache.passthrough) {
         return;
-    };
+    }
     let is_open = listen.iter().any(|address| !address.ip().is_loopback());
-    if is_open && access.trusted_proxies.is_empty() {
+    if is_open && access.is_none_or(|access| access.trusted_proxies.is_empty()) {
         let text = "clients send their passwords and tokens to this address without TLS, readable by anyone on \
                     the path; use [server.tls], or a TLS proxy and trusted_proxies";
         reader.warn(place, text);

@@ -258,6 +258,7 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
         tag_ttls,
         links,
         auth_ttl,
+        passthrough,
         catalog,
         hub_names,
         verify_first_bytes_max,
@@ -279,6 +280,7 @@ fn is_same_rules(one: &cache::Settings, other: &cache::Settings) -> bool {
     (tags, tag_ttls) == (&other.tags, &other.tag_ttls)
         && (links, auth_ttl, catalog, hub_names)
             == (&other.links, &other.auth_ttl, &other.catalog, &other.hub_names)
+        && *passthrough == other.passthrough
         && (upstream_bandwidth, client_bandwidth) == (&other.upstream_bandwidth, &other.client_bandwidth)
         && (verify_first_bytes_max, negative_ttl, manifest_deadline, far_range_wait)
             == (

@@ -7,8 +7,8 @@ const HINTS: [(&[&str], &str); 13] = [
         "write max_size in [storage] for all registries together, or for one [[registry]]",
     ),
     (
-        &["htpasswd", "auth", "users", "basic_auth", "access_control", "accesscontrol"],
-        "wharf requires no login of clients; put a proxy in front of it that does, such as nginx with auth_basic",
+        &["htpasswd", "users", "basic_auth", "access_control", "accesscontrol"],
+        "write users_file or tokens_file in [access], or auth = \"passthrough\" in a [[registry]]",
     ),
     (
         &["letsencrypt", "autocert"],

@@ -62,6 +62,7 @@ pub(crate) fn read_registry(
     let hosts = keys::HOSTS.read(reader, table).unwrap_or_default();
     let upstream = read_upstream(reader, table, name.as_ref());
     let mut rules = read_rules(reader, table);
+    refuse_two_logins(reader, table, &rules);
     if let Some(upstream) = &upstream {
         warn_of_risks(reader, table, upstream, &rules);
     }
@@ -214,6 +215,7 @@ struct Rules {
     catalog: bool,
     auth_ttl: Duration,
     serve_private: bool,
+    auth: keys::Auth,
     limits: Limits,
 }
 
@@ -252,6 +254,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         catalog: keys::CATALOG.value(reader, table),
         auth_ttl: keys::AUTH_TTL.value(reader, table),
         serve_private: keys::SERVE_PRIVATE.value(reader, table),
+        auth: keys::AUTH.value(reader, table),
         limits: Limits {
             max: keys::MAX_SIZE.value(reader, table),
             unused_for: keys::UNUSED_FOR.value(reader, table),
@@ -281,6 +284,16 @@ pub(crate) fn warn_of_size(
     }
 }
 
+/// Refuses an account where clients pull with their own logins: its rights would mix with theirs.
+fn refuse_two_logins(reader: &mut Reader<'_>, table: &Table<'_>, rules: &Rules) {
+    let has_login = !rules.credentials.is_anonymous() || rules.identity.is_some();
+    if rules.auth == keys::Auth::Passthrough && has_login {
+        let wrong = "lets each client pull with its own login, and this registry has a login of wharf's own; keep one \
+                     of the two";
+        reader.refuse(&reader.place(table, keys::AUTH.name), wrong);
+    }
+}
+
 /// Warns of settings that are allowed but risky.
 fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, Url), rules: &Rules) {
     let (place, url) = upstream;
@@ -288,6 +301,12 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
         let text = "requests to this upstream go without TLS, so anyone on the path can change what a tag names; \
                     use https if the upstream offers it";
         reader.warn(place, text);
+        if rules.auth == keys::Auth::Passthrough {
+            reader.warn(
+                place,
+                "logins of clients go to this upstream without TLS, readable by anyone on the path",
+            );
+        }
         if !rules.credentials.is_anonymous() {
             reader.warn(place, "credentials go to this upstream without TLS, readable by anyone on the path");
         }
@@ -309,7 +328,8 @@ impl Rules {
                 .map(|rule| TagTtl { pattern: rule.pattern.within(&names.name), ..rule })
                 .collect(),
             // A grant to one repository through an account proves nothing for another one.
-            links: has_login,
+            links: has_login || self.auth == keys::Auth::Passthrough,
+            passthrough: self.auth == keys::Auth::Passthrough,
             auth_ttl: self.auth_ttl,
             catalog: self.catalog,
             hub_names: names.name == known::DOCKER_HUB,

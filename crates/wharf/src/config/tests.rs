@@ -315,7 +315,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a time of zero leaves no time for anything; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write the name of the registry to cache, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, credentials, serve_private, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep, access"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, credentials, serve_private, auth, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep, access"#,
         ],
     );
 }
@@ -346,8 +346,8 @@ fn keys_of_other_programs_get_advice() {
              registries together, or for one [[registry]]",
             "wharf.toml:4: server.port: there is no such key; write listen, as in [server] listen = \
              \"0.0.0.0:5000\"",
-            "wharf.toml:5: server.htpasswd: there is no such key; wharf requires no login of clients; \
-             put a proxy in front of it that does, such as nginx with auth_basic",
+            "wharf.toml:5: server.htpasswd: there is no such key; write users_file or tokens_file in [access], \
+             or auth = \"passthrough\" in a [[registry]]",
             "wharf.toml:8: registry[ghcr.io].remoteurl: there is no such key; write upstream",
         ],
     );

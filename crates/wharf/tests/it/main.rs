@@ -14,6 +14,7 @@ mod images;
 mod log;
 mod numbers;
 mod offline;
+mod passthrough;
 mod private;
 mod program;
 mod pull;

@@ -131,7 +131,7 @@ async fn s28_no_login_of_a_client_appears_in_a_log_an_answer_a_metric_or_a_file(
     }
 }
 
-fn files_below(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+pub(crate) fn files_below(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

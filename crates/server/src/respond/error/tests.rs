@@ -1,5 +1,7 @@
 use oci::{DigestError, QueryError, ReferenceError, RepositoryError};
 
+use cache::Rights;
+
 use super::*;
 use crate::respond::tests::text_of;
 
@@ -26,7 +28,8 @@ fn failed(kind: PullKind, error: PullError) -> Refusal {
 fn failed_with(kind: PullKind, error: PullError, has_login: bool, hint: Option<&str>) -> Refusal {
     let (registry, target) = ("quay.io".to_owned(), "team/app:1".to_owned());
     let hint = hint.map(str::to_owned);
-    Refusal::Pull(Box::new(FailedPull { registry, target, kind, has_login, hint, error }))
+    let rights = Rights::Shared;
+    Refusal::Pull(Box::new(FailedPull { registry, target, kind, has_login, rights, hint, error }))
 }
 
 fn detail() -> String {

@@ -176,6 +176,7 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
     ("registry", "auth_ttl", "\"1s\"", "\"2s\""),
     ("registry", "offline", "false", "true"),
     ("registry", "serve_private", "false", "true"),
+    ("registry", "auth", "\"account\"", "\"passthrough\""),
     ("registry", "catalog", "true", "false"),
     ("registry", "max_size", "\"1GB\"", "\"2GB\""),
     ("registry", "unused_for", "\"30d\"", "\"off\""),

@@ -58,6 +58,7 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "trusted_hosts" => "auth.example, 10.1.2.3:9000".to_owned(),
         "proxy" => "http://proxy:3128".to_owned(),
         "on_upstream_404" => "serve".to_owned(),
+        "auth" => "account".to_owned(),
         "sendfile"
         | "sandbox"
         | "access"

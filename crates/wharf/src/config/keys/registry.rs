@@ -30,6 +30,17 @@ const READ_AHEAD_MAX: usize = 100;
 
 const MISSING: [(&str, Upstream404); 2] = [("404", Upstream404::NotFound), ("serve", Upstream404::Serve)];
 
+/// With whose login wharf pulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auth {
+    /// With wharf's own.
+    Account,
+    /// With that of each client.
+    Passthrough,
+}
+
+const AUTHS: [(&str, Auth); 2] = [("account", Auth::Account), ("passthrough", Auth::Passthrough)];
+
 pub(crate) static NAME: Key<Text> = Key {
     name: "name",
     form: Form { shape: Shape::Authority, ..form::TEXT },
@@ -105,6 +116,22 @@ pub(crate) static CREDENTIALS: Key<Vec<(Place, Rule)>> = Key {
     reloadable: true,
     doc: "Where the logins come from, instead of `username` or before it: a source such as `docker-config`, or \
           a list of `[[registry.credentials]]`. See [Sources of credentials](#sources-of-credentials).",
+};
+
+pub(crate) static AUTH: Key<Auth> = Key {
+    name: "auth",
+    form: Form {
+        shape: Shape::Word(|| AUTHS.iter().map(|(word, _)| *word).collect()),
+        read: |reader, table, key| reader.choice(table, key, &AUTHS),
+        show: |auth| {
+            let word = AUTHS.iter().find(|(_, it)| it == auth);
+            word.map_or_else(String::new, |(word, _)| (*word).to_owned())
+        },
+    },
+    default: Preset::Value(Auth::Account),
+    reloadable: true,
+    doc: "With whose login wharf pulls: that of its own `account`, if it has one, or (`passthrough`) that of each \
+          client. See [The client's own login](#the-clients-own-login).",
 };
 
 pub(crate) static SERVE_PRIVATE: Key<bool> = Key {
@@ -366,6 +393,7 @@ pub(crate) static REGISTRY: Section = Section {
                 &PASSWORD_FILE,
                 &CREDENTIALS,
                 &SERVE_PRIVATE,
+                &AUTH,
                 &CA_FILE,
                 &CLIENT_CERT,
                 &CLIENT_KEY,

@@ -299,3 +299,33 @@ fn certificates_of_clients_need_an_authority() {
     assert_eq!(decision(&config, "ghcr.io", &with("a.ci.example"), MANIFEST), Decision::Allow);
     assert!(matches!(decision(&config, "ghcr.io", &with("a.example"), MANIFEST), Decision::Refuse(_)));
 }
+
+#[test]
+fn s14_with_passthrough_a_second_login_is_a_contradiction() {
+    let files = Files::new();
+    let registry = "[[registry]]\nname = \"ghcr.io\"\nauth = \"passthrough\"\n";
+    let config = parse(registry);
+    let of_ghcr = &config.registries[0];
+    assert!(of_ghcr.cache.passthrough && of_ghcr.cache.links && !of_ghcr.public_only);
+    for rules in ["addresses = [\"10.0.0.0/8\"]\n", "allow = [\"team/*\"]\n", "deny = [\"team/*\"]\n"] {
+        assert!(parse(&format!("{registry}[registry.access]\n{rules}")).registries[0].cache.passthrough);
+    }
+    let by_login = format!("users_file = {:?}\n", files.path("users"));
+    let table = [
+        (format!("{registry}username = \"u\"\npassword = \"p\"\n"), "keep one of the two"),
+        (format!("{registry}credentials = \"docker-config:/x\"\n"), "keep one of the two"),
+        (format!("[defaults]\ncredentials = \"docker-config:/x\"\n{registry}"), "keep one of the two"),
+        (format!("{registry}[registry.access]\n{by_login}"), "a request has only one"),
+        (format!("[access]\n{by_login}{registry}"), "a request has only one"),
+    ];
+    for (text, expected) in table {
+        let mistakes = Config::parse("wharf.toml", &text, &variable).unwrap_err().to_string();
+        assert!(mistakes.contains(expected), "{text}: {mistakes}");
+    }
+    let warned = |text: &str| parse(text).warnings.lines().any(|line| line.contains("without TLS, readable"));
+    assert!(warned(&format!("[server]\nlisten = \"192.0.2.1:5000\"\n{registry}")));
+    assert!(warned(&format!(
+        "[server]\nlisten = \"127.0.0.1:5000\"\n{registry}upstream = \"http://ghcr.io\"\n"
+    )));
+    assert!(!warned(&format!("[server]\nlisten = \"127.0.0.1:5000\"\n{registry}")));
+}
