@@ -3,6 +3,8 @@
 //! The order is lazy: a use changes a time and nothing else. Eviction takes the oldest, compares its place in
 //! the order with its time, and puts it back if it was used since.
 
+mod held;
+
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
 use std::collections::{BinaryHeap, HashMap};

@@ -25,7 +25,7 @@ use crate::notes::pins::PinList;
 use crate::room::{Announced, CommonRoom, Room, Share};
 use crate::serving::{AtRest, Serving};
 
-pub use listing::{ImageCursor, ImageEntry, ImagePage};
+pub use listing::{ImageCursor, ImageEntry, ImageFigures, ImagePage};
 pub use pins::PinError;
 pub use reports::{Leaving, Removing, Storing};
 
@@ -81,8 +81,8 @@ impl Inventory {
         let complete = move || weak.upgrade().filter(|inventory| inventory.is_complete());
         let (images, oldest, cap) = (complete.clone(), complete.clone(), complete);
         self.metrics.look_up_inventory(
-            move || images().map(|inventory| inventory.manifest_count() as u64),
-            move || oldest().and_then(|inventory| inventory.oldest_use()).map(|age| age.as_secs()),
+            move || images().map(|inventory| inventory.image_figures().count as u64),
+            move || oldest()?.image_figures().unused.map(|unused| unused.as_secs()),
             move || cap().and_then(|inventory| inventory.room.cap()),
         );
     }

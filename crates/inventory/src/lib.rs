@@ -44,7 +44,9 @@ pub use contents::{Contents, NamedBlob};
 pub use eviction::Freed;
 pub use failure::Failure;
 pub use hold::Hold;
-pub use inventory::{ImageCursor, ImageEntry, ImagePage, Inventory, Leaving, PinError, Removing, Storing};
+pub use inventory::{
+    ImageCursor, ImageEntry, ImageFigures, ImagePage, Inventory, Leaving, PinError, Removing, Storing,
+};
 pub use keeper::Keeper;
 pub use lookup::{Referrers, referrers_tags};
 pub use outline::Role;

@@ -28,6 +28,11 @@ impl ShortDigest {
         (Self(short), Some(rest))
     }
 
+    /// Returns the key, as [`key_of`] does.
+    pub(crate) fn key(&self) -> u64 {
+        self.0[1..9].iter().fold(0, |key, byte| key << 8 | u64::from(*byte))
+    }
+
     /// Tells whether the short form lacks bytes.
     pub(crate) fn has_rest(&self) -> bool {
         self.0[0] == SHA_512
@@ -75,6 +80,7 @@ mod tests {
             let (short, rest) = ShortDigest::of(&digest);
             assert_eq!(short.to_digest(rest.as_ref()), digest);
             assert_eq!(format!("{:016x}", key_of(&digest)), digest.hex()[..16]);
+            assert_eq!(short.key(), key_of(&digest));
         }
         assert_eq!(size_of::<ShortDigest>(), 33);
     }

@@ -46,6 +46,8 @@ pub struct SurveyedManifest {
     pub digest: Digest,
     /// Its size in bytes; `None`: the repository does not hold it.
     pub size: Option<u64>,
+    /// The platform that the image's index gives it.
+    pub platform: Option<Platform>,
 }
 
 /// A blob of a surveyed image.
@@ -113,16 +115,16 @@ pub async fn survey(
     let mut survey = Survey::default();
     let mut seen_manifests = HashSet::from([digest.clone()]);
     let mut seen_blobs = HashSet::new();
-    let mut level = vec![digest.clone()];
+    let mut level = vec![(digest.clone(), None)];
     for depth in 0..=DEPTH_MAX {
         let mut next = Vec::new();
-        for digest in std::mem::take(&mut level) {
+        for (digest, platform) in std::mem::take(&mut level) {
             let held = match records.manifest(repository, &digest).await? {
                 Some(held) => read_whole(&digest, held).await?,
                 None => None,
             };
             let size = held.as_ref().map(|manifest| manifest.bytes.len() as u64);
-            survey.manifests.push(SurveyedManifest { digest, size });
+            survey.manifests.push(SurveyedManifest { digest, size, platform });
             let Some(manifest) = held else { continue };
             let Some(outline) = Outline::read(&manifest.bytes) else {
                 survey.is_cut = true;
@@ -167,7 +169,7 @@ impl Survey {
         outline: &Outline,
         platforms: &Platforms,
         seen: &mut HashSet<Digest>,
-        next: &mut Vec<Digest>,
+        next: &mut Vec<(Digest, Option<Platform>)>,
     ) {
         for child in &outline.children {
             let offered = child.target.as_ref().filter(|_| !child.is_attestation);
@@ -177,7 +179,7 @@ impl Survey {
             }
             add(&mut self.platforms, offered);
             if seen.insert(child.digest.clone()) {
-                next.push(child.digest.clone());
+                next.push((child.digest.clone(), offered.cloned()));
             }
         }
     }

@@ -2,6 +2,7 @@ mod anatomy;
 mod clock;
 mod crash;
 mod eviction;
+mod figures;
 mod limits;
 mod lost;
 mod pins;
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::contents::Contents;
 use crate::eviction::Freed;
-use crate::inventory::{ImageCursor, ImageEntry, Inventory};
+use crate::inventory::{ImageCursor, ImageEntry, ImageFigures, Inventory};
 use crate::keeper::Keeper;
 use crate::serving::{AtRest, Serving};
 use crate::short_digest::key_of;

@@ -39,8 +39,8 @@ pub struct Verification {
 pub enum Missing {
     /// The record of the tag.
     Tag(Tag),
-    /// A manifest.
-    Manifest(Digest),
+    /// A manifest, and the platform that an index gives it.
+    Manifest(Digest, Option<Platform>),
     /// A manifest that can be read.
     ReadableManifest,
     /// A manifest for one of the chosen platforms; the image has these.
@@ -56,7 +56,7 @@ impl Missing {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Tag(_) => "tag",
-            Self::Manifest(_) => "manifest",
+            Self::Manifest(..) => "manifest",
             Self::ReadableManifest => "readable_manifest",
             Self::Platform(_) => "platform",
             Self::Blob(..) => "blob",
@@ -69,7 +69,8 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tag(tag) => write!(f, "the tag {tag}"),
-            Self::Manifest(digest) => write!(f, "the manifest {digest}"),
+            Self::Manifest(digest, Some(platform)) => write!(f, "the manifest {digest} for {platform}"),
+            Self::Manifest(digest, None) => write!(f, "the manifest {digest}"),
             Self::ReadableManifest => f.write_str("a manifest that can be read"),
             Self::Platform(offered) => {
                 let offered: Vec<String> = offered.iter().map(ToString::to_string).collect();
@@ -103,7 +104,10 @@ pub async fn verify(
         },
     };
     let survey = survey(shelf.records, shelf.blobs, repository, &digest, platforms).await?;
-    let mut missing: Vec<Missing> = survey.missing_manifests().cloned().map(Missing::Manifest).collect();
+    let lacking = survey.manifests.iter().filter(|manifest| manifest.size.is_none());
+    let mut missing: Vec<Missing> = lacking
+        .map(|manifest| Missing::Manifest(manifest.digest.clone(), manifest.platform.clone()))
+        .collect();
     if survey.is_cut {
         missing.push(Missing::ReadableManifest);
     }

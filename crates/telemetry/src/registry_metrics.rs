@@ -101,9 +101,9 @@ metrics! {
             => evicted_bytes: Counters<ByEvicted> = Counters::new();
         "evicted_images", "Images removed from the store to make room or by request, by reason"
             => evicted_images: Counters<ByEvicted> = Counters::new();
-        "images", "Manifests in the store, once wharf knows them all"
+        "images", "Images in the store, once wharf knows them all"
             => images: SampledGauge = SampledGauge::default();
-        "oldest_use", "Time since the last use of the least recently used manifest", in Seconds
+        "oldest_use", "Time since the last use of the least recently used image", in Seconds
             => oldest_use: SampledGauge = SampledGauge::default();
         "cap", "Most bytes that the store may hold, if there is a limit", in Bytes
             => cap_bytes: SampledGauge = SampledGauge::default();
@@ -316,7 +316,7 @@ impl RegistryMetrics {
         self.evicted_bytes.inc_by(ByEvicted { reason }, bytes);
     }
 
-    /// Sets the sources of the number of stored manifests, of the age of the least recent use in seconds, and
+    /// Sets the sources of the number of stored images, of the age of the least recent use in seconds, and
     /// of the store's limit in bytes. Each scrape reads them. A series exists while its source returns a
     /// value.
     pub fn look_up_inventory(

@@ -1,7 +1,6 @@
 //! `GET /api/stats`: what each registry's store holds, what was evicted, and where pulls were served from.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::extract::State;
 use http::{Response, Uri};
@@ -58,20 +57,19 @@ struct Total {
 
 fn stats_of(keeper: &Keeper, space: Option<Space>, total: &mut Total) -> Map<String, Value> {
     let inventory = keeper.inventory();
-    let (usage, images) = (inventory.usage(), inventory.image_count());
+    let (usage, figures) = (inventory.usage(), inventory.image_figures());
     let pulls = inventory.metrics().pulls();
     let mut evicted = total.evicted;
     for (at, reason) in Evicted::ALL.iter().enumerate() {
         evicted[at] = inventory.metrics().evictions(*reason);
     }
-    total.add(images, &usage, pulls, &evicted, space);
-    let oldest = inventory.oldest_use().and_then(|age| SystemTime::now().checked_sub(age));
-    let mut document = held_document(images, &usage);
+    total.add(figures.count, &usage, pulls, &evicted, space);
+    let mut document = held_document(figures.count, &usage);
     document.insert("registry".to_owned(), json!(inventory.name()));
     document.insert("counting".to_owned(), json!(usage.is_counting || !inventory.is_complete()));
     document.insert("cap_bytes".to_owned(), json!(inventory.cap()));
     document.insert("free_bytes".to_owned(), json!(space.map(|space| space.free)));
-    document.insert("oldest_use".to_owned(), json!(oldest.and_then(rfc_3339)));
+    document.insert("oldest_use".to_owned(), json!(figures.oldest_use.and_then(rfc_3339)));
     document.insert("evicted".to_owned(), evicted_document(&evicted));
     document.insert("pulls".to_owned(), pulls_document(pulls));
     document

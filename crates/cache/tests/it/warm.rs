@@ -269,6 +269,7 @@ async fn a_verification_names_what_is_missing() {
     world.backend.pull_manifest(&repository(), &reference, Want::Get).await.unwrap();
     let found = missing().await;
     assert!(found.len() == 1 && found[0].starts_with("the manifest sha256:"), "{found:?}");
+    assert!(found[0].ends_with(" for linux/amd64"), "{found:?}");
     warm(&world).await.unwrap();
     assert!(missing().await.is_empty());
     world.blobs.remove(&image.shared).await.unwrap();

@@ -40,6 +40,17 @@ pub struct ImagePage {
     pub next: Option<ImageCursor>,
 }
 
+/// The images of a store in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageFigures {
+    /// How many there are. A part of an image is none, even if it has a tag of its own.
+    pub count: usize,
+    /// The last use of the least recently used one, as a list shows it.
+    pub oldest_use: Option<SystemTime>,
+    /// The time since then.
+    pub unused: Option<Duration>,
+}
+
 /// A place among the images. Images that come or go meanwhile may be listed or not; all others are listed
 /// once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,21 +71,23 @@ impl Inventory {
         self.model.images.read().held_count()
     }
 
-    /// The number of images in the store. Looks at each manifest, a page at a time.
-    pub fn image_count(&self) -> usize {
-        let (mut count, mut from) = (0, Some(ImageCursor::default()));
+    /// The images of the store in figures. Looks at each manifest, a page at a time.
+    pub fn image_figures(&self) -> ImageFigures {
+        let (mut count, mut oldest) = (0, None::<Seconds>);
+        let mut from = Some(Slot::default());
         while let Some(at) = from {
-            let images = self.model.images.read();
-            let (rows, next) = images.rows(at.0, PAGE_COUNT_MAX);
-            count += rows.iter().filter(|row| row.is_held && !self.model.is_part(row)).count();
-            from = next.map(ImageCursor);
+            from = self.model.images.read().each_held(at, PAGE_COUNT_MAX, |manifest| {
+                if self.model.child_count(manifest.number, manifest.key) == 0 {
+                    count += 1;
+                    oldest = Some(oldest.map_or(manifest.used, |oldest| oldest.min(manifest.used)));
+                }
+            });
         }
-        count
-    }
-
-    /// The time since the least recently used manifest was used; `None`: there is none.
-    pub fn oldest_use(&self) -> Option<Duration> {
-        Some(self.unused(self.oldest(Seconds::MAX)?))
+        ImageFigures {
+            count,
+            oldest_use: oldest.map(|used| self.clock.to_wall(used)),
+            unused: oldest.map(|used| self.unused(used)),
+        }
     }
 
     /// A manifest as a list shows it.

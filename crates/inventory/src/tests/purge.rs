@@ -145,7 +145,7 @@ async fn a_part_of_an_image_with_a_tag_is_listed_and_its_tag_goes_alone() {
     let index = place.index("app", &[&child]).await;
     place.tag("app", "1.0", &index).await;
     assert_eq!(place.listed_parts(), [(child.clone(), vec![v1.clone()])]);
-    assert_eq!((place.list().len(), place.inventory.image_count()), (2, 1));
+    assert_eq!((place.list().len(), place.inventory.image_figures().count), (2, 1));
     place.inventory.set_pinned(&app, &child, true).await.unwrap();
     assert!(matches!(place.keeper.purge_tag(&app, &v1, &child).await, Err(PurgeError::Pinned(_))));
     place.inventory.set_pinned(&app, &child, false).await.unwrap();

@@ -67,7 +67,7 @@ fn line(text: &str, verification: &Verification) -> Value {
         "image": text,
         "state": if missing.is_empty() { "whole" } else { "incomplete" },
         "digest": digest.as_ref().map(ToString::to_string),
-        "total_bytes": survey.blob_bytes(),
+        "total_bytes": survey.bytes(),
         "missing_bytes": survey.missing_bytes(),
         "platforms": texts(&survey.platforms),
         "missing_platforms": texts(&survey.unmatched),

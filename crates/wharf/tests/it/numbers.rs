@@ -131,7 +131,7 @@ async fn the_access_log_the_metrics_and_stats_agree_after_a_mixed_load() {
     assert!((store["pulls"]["hit_ratio_requests"].as_f64().unwrap() - ratio).abs() < 1e-9);
     let ratio_of_bytes = bytes[0] as f64 / (bytes[0] + bytes[1]) as f64;
     assert!((store["pulls"]["hit_ratio_bytes"].as_f64().unwrap() - ratio_of_bytes).abs() < 1e-9);
-    assert_eq!(store["images"], 2);
+    assert_eq!((by_registry("wharf_images"), &store["images"]), (2, &Value::from(2)));
     let of_store = |name: &str| metric(&metrics, &format!("{name}{{registry=\"docker.io\"}}"));
     assert_eq!(of_store("wharf_cap_bytes"), store["cap_bytes"].as_u64().unwrap());
     assert_eq!(of_store("wharf_cap_bytes"), CAP_BYTES);
