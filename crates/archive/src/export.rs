@@ -81,6 +81,7 @@ pub async fn export(
         writer: Writer::new(out.clone()),
         since,
         sent: HashSet::new(),
+        earlier: HashSet::new(),
         report: ExportReport::default(),
     };
     match run.send(targets, selectors).await {
@@ -98,6 +99,8 @@ struct Run {
     since: HashSet<Digest>,
     /// Manifests and blobs in the archive.
     sent: HashSet<Digest>,
+    /// Blobs of these images that an earlier archive has.
+    earlier: HashSet<Digest>,
     report: ExportReport,
 }
 
@@ -158,9 +161,9 @@ impl Run {
                 self.writer.document(&name, member.manifest.bytes()).await?;
             }
         }
-        for blob in held.tree.blobs() {
-            self.report.earlier_blobs += u64::from(self.since.contains(&blob.digest));
-        }
+        let blobs = held.tree.blobs().into_iter().map(|blob| blob.digest);
+        self.earlier.extend(blobs.filter(|digest| self.since.contains(digest)));
+        self.report.earlier_blobs = self.earlier.len() as u64;
         for (digest, blob) in held.blobs {
             self.writer.blob(&digest, &blob).await?;
             self.report.blobs += 1;

@@ -104,6 +104,8 @@ struct Run<'a> {
     /// The registry that the operator named.
     chosen: Option<Arc<Target>>,
     options: &'a Options,
+    /// Blobs of the directory that are counted, by the name of their registry: images share them.
+    counted: HashSet<(String, Digest)>,
     report: Report,
 }
 
@@ -117,7 +119,7 @@ impl<'a> Run<'a> {
             }
             None => None,
         };
-        Ok(Self { targets, chosen, options, report: Report::default() })
+        Ok(Self { targets, chosen, options, counted: HashSet::new(), report: Report::default() })
     }
 
     /// The registry of an image, and the image as it is called there, or the reason why it is not imported.
@@ -182,9 +184,11 @@ impl<'a> Run<'a> {
         blob: &Descriptor,
     ) -> Result<bool, ImportError> {
         if target.holds(repository, &blob.digest).await? {
-            self.report.held_blobs += 1;
+            let is_new = self.counted.insert((target.name.clone(), blob.digest.clone()));
+            self.report.held_blobs += u64::from(is_new);
             return Ok(true);
         }
+        self.counted.insert((target.name.clone(), blob.digest.clone()));
         let (content_of, wanted) = (Arc::clone(source), blob.digest.clone());
         match blocking(move || content_of.content(&wanted)).await {
             Ok(Some((_, size))) if blob.size.is_some_and(|claimed| claimed != size) => {

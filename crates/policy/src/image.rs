@@ -13,6 +13,8 @@ pub(crate) use pattern::matches;
 pub use pattern::{ImagePattern, NamedImage, PatternError};
 pub use selector::{ImageSelector, SelectorError};
 
+use oci::Digest;
+
 use crate::docker_hub;
 
 /// A name or a pattern in its parts, none of which is checked.
@@ -41,6 +43,12 @@ impl<'t> Parts<'t> {
         };
         Self { registry, repository, tag, digest }
     }
+}
+
+/// The digest of a text without a repository, such as people copy it from a list: `sha256:...` or
+/// `@sha256:...`.
+fn digest_alone(text: &str) -> Option<Digest> {
+    text.strip_prefix('@').unwrap_or(text).parse().ok()
 }
 
 fn is_registry(first: &str) -> bool {

@@ -26,6 +26,20 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// The part of an error's answer that is read, in bytes.
 const REASON_BYTES_MAX: u64 = 64 * 1024;
 
+/// The address of an admin listener on a command line.
+///
+/// # Errors
+/// A line for the operator: the text is none.
+pub(crate) fn admin_url(text: &str) -> Result<Url, String> {
+    let advice = |wrong: &str| format!("{wrong}; write http://HOST:PORT, such as http://127.0.0.1:5001");
+    let url = Url::parse(text).map_err(|error| advice(&error.to_string()))?;
+    match url.scheme() {
+        "http" if url.host().is_some() => Ok(url),
+        "https" => Err(advice("the admin listener has no TLS")),
+        _ => Err(advice("the scheme is missing")),
+    }
+}
+
 /// The address of an admin listener, and the header with its token.
 #[derive(Debug)]
 pub(crate) struct AdminListener {

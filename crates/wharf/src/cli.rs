@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
-use policy::image::{ImageName, ImagePattern, ImageSelector};
+use policy::image::{ImagePattern, ImageSelector};
 use telemetry::error_chain;
 use url::Url;
 
+use crate::admin_listener::admin_url;
 use crate::commands::{
     self, CertArguments, Change, ExportArguments, Failure, ImageList, ImportArguments, List,
-    OfflineArguments, Prune, Purge, Work,
+    OfflineArguments, PinArguments, Prune, Purge, Work,
 };
 use crate::config::{Config, PairRule, parse_duration};
 use crate::config_options::{self, ConfigOptions, Loaded};
@@ -109,6 +110,9 @@ enum Command {
         url: Option<Url>,
     },
     /// Remove images from the store; the next pull fetches them again
+    #[command(override_usage = "wharf purge [OPTIONS] <IMAGE>...\n       \
+                                wharf purge [OPTIONS] --unused-for <TIME> [IMAGE]...\n       \
+                                wharf purge [OPTIONS] --untagged [IMAGE]...")]
     Purge {
         /// alpine, ghcr.io/org/app@sha256:...; `library/*:v1.*` for all that match
         #[arg(required_unless_present_any = ["unused_for", "untagged"], value_name = "IMAGE")]
@@ -151,10 +155,12 @@ enum Command {
         url: Option<Url>,
     },
     /// Pin images, so that the running wharf does not remove them to make room
-    Pin(Images),
+    Pin(PinArguments),
     /// Take the pins of images back
-    Unpin(Images),
+    Unpin(PinArguments),
     /// Make the running wharf fetch images into its stores, before clients pull them
+    #[command(override_usage = "wharf pull [OPTIONS] <IMAGE>...\n       \
+                                wharf pull [OPTIONS] -f <FILE>... [IMAGE]...")]
     Pull {
         #[command(flatten)]
         list: ImageList,
@@ -163,8 +169,12 @@ enum Command {
         referrers: bool,
     },
     /// Find out whether images can be pulled while their upstreams are gone, and print what is missing
+    #[command(override_usage = "wharf verify [OPTIONS] <IMAGE>...\n       \
+                                wharf verify [OPTIONS] -f <FILE>... [IMAGE]...")]
     Verify(ImageList),
     /// Export images as an OCI image layout that wharf, skopeo, podman and crane read
+    #[command(override_usage = "wharf export [OPTIONS] -o <PATH> <IMAGE>...\n       \
+                                wharf export [OPTIONS] -o <PATH> --all")]
     Export(ExportArguments),
     /// Import images from an archive, or from the storage directory of another registry
     Import(ImportArguments),
@@ -187,31 +197,10 @@ enum Command {
     },
 }
 
-#[derive(Debug, clap::Args)]
-struct Images {
-    /// alpine, docker.io/library/alpine:3.20, ghcr.io/org/app@sha256:...
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<ImageName>,
-    /// Its admin listener, http://HOST:PORT; by default the one in the configuration
-    #[arg(long, value_name = "URL", value_parser = admin_url)]
-    url: Option<Url>,
-}
-
 /// Splits a key from its value.
 fn parse_setting(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as server.domain=cache.example")?;
     Ok((key.to_owned(), value.to_owned()))
-}
-
-/// The address of an admin listener.
-fn admin_url(text: &str) -> Result<Url, String> {
-    let advice = |wrong: &str| format!("{wrong}; write http://HOST:PORT, such as http://127.0.0.1:5001");
-    let url = Url::parse(text).map_err(|error| advice(&error.to_string()))?;
-    match url.scheme() {
-        "http" if url.host().is_some() => Ok(url),
-        "https" => Err(advice("the admin listener has no TLS")),
-        _ => Err(advice("the scheme is missing")),
-    }
 }
 
 /// A length of time.
@@ -264,8 +253,12 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
             let prune = Prune { registry, is_dry_run: dry_run, yes, is_json: json };
             commands::prune(&load(&options, "; nothing was removed")?, url.as_ref(), &prune)?;
         }
-        Command::Pin(images) => change(&options, &images, Change::Pin)?,
-        Command::Unpin(images) => change(&options, &images, Change::Unpin)?,
+        Command::Pin(arguments) => {
+            commands::change(&load(&options, "; nothing was changed")?, &arguments, Change::Pin)?;
+        }
+        Command::Unpin(arguments) => {
+            commands::change(&load(&options, "; nothing was changed")?, &arguments, Change::Unpin)?;
+        }
         Command::Pull { list, referrers } => {
             commands::work(&load(&options, "")?, &list, Work::Pull { with_referrers: referrers })?;
         }
@@ -394,13 +387,6 @@ fn ask_reload(options: &ConfigOptions, url: Option<&Url>) -> Result<(), String> 
 }
 
 /// Prints the results; the images that were not changed are the failure.
-fn change(options: &ConfigOptions, images: &Images, change: Change) -> Result<(), String> {
-    let config = load(options, "; nothing was changed")?;
-    let results = commands::change(&config, images.url.as_ref(), &images.images, change)?;
-    print(&results.done)?;
-    if results.failed.is_empty() { Ok(()) } else { Err(results.failed.trim_end().to_owned()) }
-}
-
 fn ask_health(options: &ConfigOptions, url: Option<Url>) -> Result<(), String> {
     let url = match url {
         Some(url) => url,

@@ -42,12 +42,18 @@ impl Failure {
         Self { status: StatusCode::NOT_FOUND, code: "unknown_image", message }
     }
 
-    /// A pin by tag needs the digest, which is not known here.
-    pub(super) fn unknown_tag(image: &str) -> Self {
-        let message = format!(
-            "wharf does not hold {image}, so it does not know which image to pin; pull it first, or name it by \
-             its digest"
-        );
+    /// A change of a pin by tag needs the digest, which is not known here.
+    pub(super) fn unknown_tag(image: &str, is_pinned: bool) -> Self {
+        let message = match is_pinned {
+            true => format!(
+                "wharf does not hold {image}, so it does not know which image to pin; pull it first, or name it \
+                 by its digest"
+            ),
+            false => format!(
+                "wharf does not hold {image}, so it does not know which pin to take back; name the image by its \
+                 digest, as `wharf list --pinned` shows it"
+            ),
+        };
         Self { status: StatusCode::NOT_FOUND, code: "unknown_image", message }
     }
 

@@ -121,7 +121,7 @@ fn by_store(parts: &Parts, changes: Changes) -> Result<Vec<Change>, Failure> {
             &named.registry,
             (&named.repository, named.tag.as_deref(), named.digest.as_deref()),
         )?;
-        let digest = digest_of(&selection)?;
+        let digest = digest_of(&selection, is_pinned)?;
         let pin = (selection.repository.clone(), digest, is_pinned);
         match by_store.iter_mut().find(|change| Arc::ptr_eq(&change.keeper, &selection.keeper)) {
             Some(change) => change.pins.push(pin),
@@ -132,13 +132,15 @@ fn by_store(parts: &Parts, changes: Changes) -> Result<Vec<Change>, Failure> {
 }
 
 /// The digest of an image, which need not be held if it is named by its digest.
-fn digest_of(selection: &Selection) -> Result<Digest, Failure> {
+fn digest_of(selection: &Selection, is_pinned: bool) -> Result<Digest, Failure> {
     if let Some(digest) = selection.digest() {
         return Ok(digest.clone());
     }
     match selection.find() {
         Ok(found) => Ok(found.digest),
-        Err(_) if selection.keeper.inventory().is_complete() => Err(Failure::unknown_tag(&selection.shown())),
+        Err(_) if selection.keeper.inventory().is_complete() => {
+            Err(Failure::unknown_tag(&selection.shown(), is_pinned))
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -153,7 +155,7 @@ pub(super) async fn unpin(State(parts): State<Arc<Parts>>, uri: Uri) -> Response
 
 async fn set_pinned(parts: &Parts, uri: &Uri, is_pinned: bool) -> Result<Value, Failure> {
     let selection = Selection::read(&parts.keepers, uri)?;
-    let digest = digest_of(&selection)?;
+    let digest = digest_of(&selection, is_pinned)?;
     let (keeper, repository) = (Arc::clone(&selection.keeper), selection.repository.clone());
     let pinned = digest.clone();
     // The note and the list in memory must change together, even if the client leaves.

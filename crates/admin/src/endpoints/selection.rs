@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Uri;
 use inventory::{CommonKeeper, ImageCursor, ImageEntry, Keeper};
 use oci::{Digest, Query, Repository, Tag};
+use policy::docker_hub;
 use policy::image::{ImagePattern, NamedImage};
 
 use super::failure::Failure;
@@ -89,7 +90,12 @@ impl Selection {
         (repository, tag, digest): (&str, Option<&str>, Option<&str>),
     ) -> Result<Self, Failure> {
         let keeper = keepers_of(all, Some(registry))?.remove(0);
-        let repository = parsed("repository", repository)?;
+        let mut repository: Repository = parsed("repository", repository)?;
+        if keeper.inventory().name() == docker_hub::NAME {
+            // As everywhere else, `alpine` is `library/alpine` there.
+            repository = docker_hub::in_library_if_short(&repository)
+                .map_err(|error| Failure::parameter("repository", error))?;
+        }
         let tag = tag.map(|tag| parsed("tag", tag)).transpose()?;
         let digest = digest.map(|digest| parsed("digest", digest)).transpose()?;
         let name = match (tag, digest) {

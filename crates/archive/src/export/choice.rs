@@ -9,7 +9,7 @@ use oci::{Digest, Repository, Tag};
 
 use super::failure::ExportError;
 use crate::listing::{Refusal, Refusals};
-use crate::selector::Selector;
+use crate::selector::{Choice, Selector};
 use crate::target::Target;
 
 /// Manifests that one look at a store's images takes.
@@ -35,13 +35,13 @@ impl fmt::Display for Chosen {
     }
 }
 
-type Choice = (Vec<Chosen>, Vec<Hold>, Refusals);
+type Choices = (Vec<Chosen>, Vec<Hold>, Refusals);
 
 /// The chosen images by their names, holds that keep them in their stores, and the selectors that chose none.
 ///
 /// # Errors
 /// [`ExportError::NotReady`].
-pub(super) fn choose(targets: &[Arc<Target>], selectors: &[Selector]) -> Result<Choice, ExportError> {
+pub(super) fn choose(targets: &[Arc<Target>], selectors: &[Selector]) -> Result<Choices, ExportError> {
     let (mut chosen, mut holds) = (BTreeMap::new(), Vec::new());
     let (mut choices, mut refusals) = (Vec::new(), Refusals::default());
     for selector in selectors {
@@ -85,8 +85,12 @@ pub(super) fn choose(targets: &[Arc<Target>], selectors: &[Selector]) -> Result<
         holds.push(target.inventory.hold(of_target));
     }
     let unmet = choices.iter().filter(|(_, _, is_met)| !is_met);
-    unmet.for_each(|(selector, _, _)| {
-        refusals.push(Refusal::new(selector, "no store holds an image of that name"))
+    unmet.for_each(|(selector, choice, _)| {
+        let reason = match choice {
+            Choice::All => "no store holds an image",
+            _ => "no store holds an image of that name",
+        };
+        refusals.push(Refusal::new(selector, reason));
     });
     Ok((chosen.into_values().collect(), holds, refusals))
 }

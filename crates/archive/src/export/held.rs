@@ -50,9 +50,7 @@ impl Held {
         let platforms = platforms(&tree);
         if !tree.keep_whole(&missing) {
             let count = missing.len();
-            return Err(format!(
-                "the store lacks {count} of its blobs, which were never pulled; pull the image first"
-            ));
+            return Err(format!("the store lacks {count} of its blobs; run `wharf pull {image}` first"));
         }
         let kept: HashSet<_> = tree.manifests.iter().map(|member| member.manifest.digest().clone()).collect();
         let left_out = platforms.into_iter().filter(|(digest, _)| !kept.contains(digest));

@@ -81,13 +81,15 @@ pub(crate) struct Entries<R> {
     /// Bytes of the entry's content that are not read yet.
     left: u64,
     padding: u64,
+    /// A header was read.
+    is_begun: bool,
     seen: HashSet<u64>,
     hasher: RandomState,
 }
 
 impl<R: Read> Entries<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, left: 0, padding: 0, seen: HashSet::new(), hasher: RandomState::new() }
+        Self { input, left: 0, padding: 0, is_begun: false, seen: HashSet::new(), hasher: RandomState::new() }
     }
 
     /// The next entry; `None`: the archive ends as it should. Content of the entry before that was not read
@@ -210,7 +212,11 @@ impl<R: Read> Entries<R> {
     /// The next header; `None`: the archive is over.
     fn header(&mut self) -> Result<Option<[u8; BLOCK_BYTES]>, TarError> {
         let mut block = [0; BLOCK_BYTES];
-        self.fill(&mut block)?;
+        self.fill(&mut block).map_err(|error| match error {
+            TarError::Short if !self.is_begun => TarError::Malformed("it ends within its first header"),
+            error => error,
+        })?;
+        self.is_begun = true;
         if block == [0; BLOCK_BYTES] {
             self.end()?;
             return Ok(None);

@@ -325,6 +325,7 @@ async fn a_difference_is_whole_on_a_store_that_has_the_archive_before_and_is_ref
     let since: HashSet<_> = first.digests.iter().cloned().collect();
     let second = export_to(&disk.path("2.tar"), vec![later.walked().await], &["--all"], since).await;
     assert_eq!((second.report.images, second.report.blobs), (2, 1));
+    assert_eq!(second.report.earlier_blobs, 2, "both images have them, and each counts once");
     assert!(fs::metadata(disk.path("2.tar")).unwrap().len() < 1 << 19);
     let new = Holder::new("ghcr.io");
     assert_eq!(import_from(&disk.path("1.tar"), &[&new], None).await.images, 1);
@@ -639,7 +640,7 @@ async fn an_archive_without_images_or_with_hostile_entries_is_refused() {
     let error = try_import(Cursor::new(empty), &[&quay], None).await.unwrap_err();
     assert!(error.to_string().contains("neither index.json"), "{error}");
     let error = try_import(Cursor::new(b"no archive".to_vec()), &[&quay], None).await.unwrap_err();
-    assert!(matches!(error, ImportError::Archive(_)), "{error}");
+    assert!(error.to_string().contains("is no tar archive"), "{error}");
     // A blob that claims more than any disk has.
     let mut header = tar::Header::new_gnu();
     header.set_path(format!("blobs/sha256/{}", "a".repeat(64))).unwrap();

@@ -158,6 +158,21 @@ async fn a_registry_directory_is_imported_once_and_then_nothing_is_copied() {
 }
 
 #[tokio::test]
+async fn a_blob_that_images_of_a_directory_share_counts_once() {
+    let (registry, store) = (Registry::new(), memory_store());
+    registry.blob(b"{}");
+    registry.blob(b"shared");
+    for repository in ["org/app", "org/other", "org/third"] {
+        let named = registry.manifest(repository, &image(b"{}", b"shared"));
+        registry.tag(repository, "v1", &named.to_string());
+    }
+    let report = run(registry.0.path(), &store, false).await;
+    assert_eq!((report.images, report.blobs, report.held_blobs), (3, 2, 0));
+    let again = run(registry.0.path(), &store, false).await;
+    assert_eq!((again.images, again.blobs, again.held_blobs), (3, 0, 2));
+}
+
+#[tokio::test]
 async fn a_tag_that_the_store_knows_from_a_later_time_stays_and_an_older_one_is_replaced() {
     let registry = Registry::new();
     let named = registry.manifest("org/app", &image(&[], &[]));

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use oci::{Digest, DigestError, Reference, ReferenceError, Repository, RepositoryError, Tag};
 
-use super::Parts;
+use super::{Parts, digest_alone};
 use crate::docker_hub;
 
 /// The longest name of a registry, in bytes: the longest host with a port.
@@ -29,6 +29,15 @@ pub enum ImageNameError {
     /// A URL.
     #[error("an image has no scheme; leave out what precedes the name of the registry")]
     Scheme,
+    /// A digest without a repository.
+    #[error(
+        "a digest alone names no image here; write its repository in front, such as \
+         docker.io/library/alpine@sha256:..., as `wharf list` shows it"
+    )]
+    DigestAlone,
+    /// A pattern.
+    #[error("a pattern is not taken here; name each image")]
+    Pattern,
     /// The first part looks like a registry and cannot be one.
     #[error(
         "a registry has 1 to {REGISTRY_BYTES_MAX} of a-z A-Z 0-9 . - _, and a colon only before a port or in []"
@@ -153,10 +162,16 @@ impl FromStr for ImageName {
     type Err = ImageNameError;
 
     fn from_str(text: &str) -> Result<Self, ImageNameError> {
-        match text.contains("://") {
-            true => Err(ImageNameError::Scheme),
-            false => Self::read(text, Parts::of(text), None),
+        if text.contains("://") {
+            return Err(ImageNameError::Scheme);
         }
+        if digest_alone(text).is_some() {
+            return Err(ImageNameError::DigestAlone);
+        }
+        Self::read(text, Parts::of(text), None).map_err(|error| match text.contains(['*', '?']) {
+            true => ImageNameError::Pattern,
+            false => error,
+        })
     }
 }
 

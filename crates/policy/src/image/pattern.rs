@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use oci::{Digest, DigestError};
 
-use super::Parts;
+use super::{Parts, digest_alone};
 use crate::docker_hub;
 
 /// The longest pattern, in bytes: longer than any repository with any tag.
@@ -147,6 +147,10 @@ impl FromStr for ImagePattern {
         let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"/:._-@*?[]".contains(&byte);
         if !text.bytes().all(is_known) {
             return Err(PatternError::Character);
+        }
+        if let Some(digest) = digest_alone(text) {
+            let (registry, repository, tag) = (None, "*".to_owned(), None);
+            return Ok(Self { registry, repository, tag, digest: Some(digest) });
         }
         let Parts { registry, repository, tag, digest } = Parts::of(text);
         let names_all = repository.is_empty() && registry.is_none() && tag.is_none() && digest.is_some();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ImageName, ImageNameError, ImagePattern, PatternError};
+use super::{ImageName, ImageNameError, ImagePattern, PatternError, digest_alone};
 
 /// An argument that names images.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl FromStr for ImageSelector {
     type Err = SelectorError;
 
     fn from_str(text: &str) -> Result<Self, SelectorError> {
-        match text.contains(['*', '?']) || text.starts_with('@') {
+        match text.contains(['*', '?']) || text.starts_with('@') || digest_alone(text).is_some() {
             true => Ok(Self::Pattern(text.parse()?)),
             false => Ok(Self::One(text.parse()?)),
         }

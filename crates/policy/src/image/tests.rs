@@ -96,7 +96,16 @@ fn a_name_within_a_registry_begins_with_the_repository() {
 #[test]
 fn a_text_that_names_no_image_is_refused_with_the_reason() {
     let long = format!("{}.example/a", "h".repeat(300));
+    let digest = format!("sha256:{}", "a".repeat(64));
     for (text, reason) in [
+        // Copied from a list, without its repository.
+        (digest.as_str(), "write its repository in front"),
+        (&format!("@{digest}"), "write its repository in front"),
+        ("alpine*", "a pattern is not taken here"),
+        ("alpine:*", "a pattern is not taken here"),
+        ("ghcr.io/*", "a pattern is not taken here"),
+        ("*", "a pattern is not taken here"),
+        ("app:v?", "a pattern is not taken here"),
         ("", "1 to 255 bytes"),
         ("app:", "a tag has"),
         (":1", "1 to 255 bytes"),
@@ -128,9 +137,11 @@ fn a_text_that_names_no_image_is_refused_with_the_reason() {
 #[test]
 fn an_argument_with_a_wildcard_or_a_digest_alone_is_a_pattern() {
     let digest = format!("sha256:{}", "a".repeat(64));
-    for text in ["library/*", "alpine:3.?", "ghcr.io/*", &format!("@{digest}")] {
+    for text in ["library/*", "alpine:3.?", "ghcr.io/*", &format!("@{digest}"), &digest] {
         assert!(matches!(text.parse(), Ok(ImageSelector::Pattern(_))), "{text}");
     }
+    let pattern: ImagePattern = digest.parse().unwrap();
+    assert_eq!(pattern, format!("@{digest}").parse().unwrap());
     for text in ["alpine", "ghcr.io/org/app:1", &format!("alpine@{digest}")] {
         assert!(matches!(text.parse(), Ok(ImageSelector::One(_))), "{text}");
     }

@@ -13,8 +13,8 @@ use url::Url;
 use super::failure::Failure;
 use super::interruption::Interruption;
 use super::progress::ProgressLine;
-use super::table::{amount, and_more};
-use crate::admin_listener::AdminListener;
+use super::table::{amount, and_more, counted};
+use crate::admin_listener::{AdminListener, admin_url};
 use crate::config::Config;
 use crate::exchange::Socket;
 use crate::output::print;
@@ -37,7 +37,7 @@ pub(crate) struct ExportArguments {
     #[arg(long, value_name = "LIST")]
     since: Option<PathBuf>,
     /// The admin listener of the running wharf, http://HOST:PORT; by default the one in the configuration
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = admin_url)]
     url: Option<Url>,
     /// Write a list of the blobs in this archive and in those before it, for the next --since
     #[arg(long, value_name = "FILE")]
@@ -66,7 +66,10 @@ pub(crate) fn export(config: &Config, arguments: &ExportArguments) -> Result<(),
         print(&document(&written, &arguments.output))?;
         return match refused {
             0 => Ok(()),
-            _ => Err(Failure::Failed(format!("{refused} images were refused; `refusals` names them"))),
+            _ => {
+                let images = counted(refused, "image");
+                Err(Failure::Failed(format!("not exported: {images}; `refusals` has the reasons")))
+            }
         };
     }
     let text = describe(&written.report);

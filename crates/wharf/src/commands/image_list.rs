@@ -7,6 +7,7 @@ use oci::Platforms;
 use serde_json::json;
 use url::Url;
 
+use crate::admin_listener::admin_url;
 use crate::references::{References, TEXT_BYTES_MAX};
 use crate::warming::add_file;
 
@@ -28,7 +29,7 @@ pub(crate) struct ImageList {
     #[arg(long)]
     pub(super) json: bool,
     /// Its admin listener, http://HOST:PORT; by default the one in the configuration
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = admin_url)]
     pub(super) url: Option<Url>,
 }
 

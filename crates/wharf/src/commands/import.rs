@@ -9,13 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use archive::{Options, Report, Source};
+use archive::{ImportError, Options, Report, Source};
 use policy::freshness::Replace;
 use serde_json::json;
 
 use super::failure::Failure;
 use super::progress::announce;
-use super::table::{amount, and_more};
+use super::table::{amount, and_more, counted};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::directory::Directory;
@@ -50,7 +50,10 @@ pub(crate) fn import(config: &Config, arguments: &ImportArguments) -> Result<(),
         print(&format!("{}\n", json!(report)))?;
         return match refused {
             0 => Ok(()),
-            _ => Err(Failure::Failed(format!("{refused} parts were refused; `refusals` names them"))),
+            _ => {
+                let parts = counted(refused, "part");
+                Err(Failure::Failed(format!("not imported: {parts}; `refusals` has the reasons")))
+            }
         };
     }
     let text = describe(&report);
@@ -76,7 +79,10 @@ fn copy(directory: &Directory, arguments: &ImportArguments) -> Result<Report, St
     let source = Arc::new(open_source(arguments)?);
     let report =
         directory.run(async |archives| archive::import(source, &*archives, &options, announce).await);
-    report.map_err(|error| format!("{error}; run the command again to continue"))
+    report.map_err(|error| match error {
+        ImportError::Target(reason) => reason,
+        error => format!("{error}; run the command again to continue"),
+    })
 }
 
 fn open(path: &Path) -> Result<Box<dyn Read>, String> {
@@ -93,10 +99,11 @@ fn describe(report: &Report) -> String {
         text += &format!("refused {refusal}\n");
     }
     text += &and_more("refused", report.refused, report.refusals.len());
-    text += &format!(
-        "images   {} ({} incomplete: the rest is pulled when a client asks for it)\n",
-        report.images, report.incomplete
-    );
+    let incomplete = match report.incomplete {
+        0 => String::new(),
+        count => format!(" ({count} incomplete: the rest is pulled when a client asks for it)"),
+    };
+    text += &format!("images   {}{incomplete}\n", report.images);
     let cloned = match report.cloned_bytes {
         0 => String::new(),
         bytes => format!(", {} of it cloned", amount(&bytes.into())),

@@ -5,7 +5,7 @@ use url::Url;
 
 use super::table::columns;
 use super::{query, text_of};
-use crate::admin_listener::AdminListener;
+use crate::admin_listener::{AdminListener, admin_url};
 use crate::config::Config;
 use crate::registry_set::NewStores;
 
@@ -21,7 +21,7 @@ pub(crate) struct OfflineArguments {
     #[arg(long)]
     json: bool,
     /// Its admin listener, http://HOST:PORT; by default the one in the configuration
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = admin_url)]
     url: Option<Url>,
 }
 

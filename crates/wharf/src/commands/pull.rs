@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::image_list::ImageList;
 use super::pull_progress::PullProgress;
-use super::table::amount;
+use super::table::{amount, counted};
 use crate::admin_listener::AdminListener;
 use crate::config::Config;
 use crate::references::References;
@@ -173,21 +173,19 @@ impl Screen {
     /// A summary, if an image failed or a line was wrong.
     fn end(&self, mut report: Value, mistake_count: usize) -> Result<(), String> {
         let count = |key: &str| report[key].as_u64().unwrap_or(0);
-        let images = count("images");
+        let images = counted(count("images"), "image");
         let (summary, failed) = match self.work {
             Work::Pull { .. } => {
                 let (held, fetched, failed) = (count("held"), count("fetched"), count("failed"));
                 let bytes = amount(&Value::from(count("fetched_bytes")));
                 (
-                    format!(
-                        "{images} images: {held} already here, {fetched} fetched ({bytes}), {failed} failed"
-                    ),
+                    format!("{images}: {held} already here, {fetched} fetched ({bytes}), {failed} failed"),
                     failed,
                 )
             }
             Work::Verify => {
                 let (whole, incomplete) = (count("whole"), count("incomplete"));
-                (format!("{images} images: {whole} complete, {incomplete} incomplete"), incomplete)
+                (format!("{images}: {whole} complete, {incomplete} incomplete"), incomplete)
             }
         };
         let wrong = if mistake_count > 0 { format!(", {mistake_count} not read") } else { String::new() };

@@ -41,6 +41,11 @@ pub(super) fn amount(bytes: &Value) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{size:.1} {}", UNITS[unit]) }
 }
 
+/// A number of things, which have this name: `1 image`, `2 images`.
+pub(super) fn counted(count: u64, name: &str) -> String {
+    if count == 1 { format!("1 {name}") } else { format!("{count} {name}s") }
+}
+
 /// The line for those of `count` parts that the report does not name; none if it names all.
 pub(super) fn and_more(label: &str, count: u64, named_count: usize) -> String {
     match count.saturating_sub(named_count as u64) {
@@ -56,6 +61,7 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_longest_cell() {
         let rows = [["a", "bb"], ["cccc", ""]].map(|row| row.map(str::to_owned));
+        assert_eq!([0, 1, 2].map(|count| counted(count, "image")), ["0 images", "1 image", "2 images"]);
         assert_eq!(columns(["X", "Y"], rows), "X     Y\na     bb\ncccc\n");
     }
 

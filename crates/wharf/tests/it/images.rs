@@ -51,6 +51,55 @@ async fn an_owner_lists_pins_and_purges_a_stored_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn arguments_that_name_nothing_are_answered_with_those_that_do() {
+    let hub = FakeRegistry::start().await;
+    hub.put_image("library/app", "1", &Image::small("owned"));
+    let program = Program::start(&configuration(&registry("docker.io", &hub)));
+    let target = "/v2/app/manifests/1";
+    assert_eq!(program.get("docker.io.localhost", target).await.unwrap().status, 200);
+    let url = format!("http://{}", program.admin);
+    let wharf = |arguments: &[&str]| {
+        run(program.directory.path(), &[arguments, &["--url", url.as_str()][..]].concat())
+    };
+    let listed = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let complete = async { while listed(&wharf(&["list", "--json"]).1)["complete"] != true {} };
+    within("all images are known", complete).await;
+    let (code, _, reason) = wharf(&["purge"]);
+    assert!(code == Some(2) && reason.contains("--unused-for <TIME> [IMAGE]..."), "{reason}");
+    for command in ["pull", "verify"] {
+        let (code, _, reason) = wharf(&[command]);
+        assert!(code == Some(2) && reason.contains("-f <FILE>... [IMAGE]..."), "{reason}");
+    }
+    let (code, _, reason) = wharf(&["export", "-o", "a.tar"]);
+    assert!(code == Some(2) && reason.contains("--all"), "{reason}");
+    let (code, _, reason) = wharf(&["pin", "app:*"]);
+    assert!(code == Some(2) && reason.contains("a pattern is not taken here"), "{reason}");
+    // A pin is on a digest, which a tag that is not held does not tell.
+    for (command, told) in [("pin", "which image to pin"), ("unpin", "which pin to take back")] {
+        let (code, _, reason) = wharf(&[command, "app:9"]);
+        assert!(code == Some(1) && reason.contains(told), "{reason}");
+    }
+    let (code, text, _) = wharf(&["pin", "app:9", "app:1", "--json"]);
+    let lines: Vec<_> = text.lines().map(listed).collect();
+    assert!(code == Some(1) && lines[0]["image"] == "app:9" && lines[0]["error"].is_string(), "{text}");
+    assert!(lines[1]["image"] == "app:1" && lines[1]["changed"] == true, "{text}");
+    // As people copy it from a list.
+    let digest = &listed(&wharf(&["list", "--json"]).1)["images"][0]["digest"];
+    let (code, text, reason) = wharf(&["show", digest.as_str().unwrap()]);
+    assert!(code == Some(0) && text.contains("docker.io/library/app"), "{text}{reason}");
+    for command in ["list", "pull", "export", "import", "offline"] {
+        let rest = [command, "a", "-o", "b"].into_iter().take(match command {
+            "export" => 4,
+            "offline" => 1,
+            _ => 2,
+        });
+        let arguments: Vec<_> = rest.chain(["--url", "127.0.0.1:1"]).collect();
+        let (code, _, reason) = run(program.directory.path(), &arguments);
+        assert!(code == Some(2) && reason.contains("write http://HOST:PORT"), "{command}: {reason}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_no_wharf_runs_the_commands_work_on_the_stores() {
     let hub = FakeRegistry::start().await;
     hub.put_image("library/app", "1", &Image::small("at rest"));

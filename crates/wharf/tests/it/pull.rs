@@ -100,6 +100,14 @@ async fn a_list_is_pulled_and_then_served_without_the_upstream() {
     }
     let (code, out, _) = wharf(&program, &["pull", "app:1"]);
     assert!(code == Some(0) && out.contains("the upstream could not be asked"), "{out}");
+    assert!(out.ends_with("1 image: 1 already here, 0 fetched (0 B), 0 failed\n"), "{out}");
+    // Every command measures an image in the same way.
+    let image = |command: &str| -> Value {
+        let (_, out, _) = wharf(&program, &[command, "app:1", "--json"]);
+        serde_json::from_str(out.lines().next().unwrap()).unwrap()
+    };
+    let bytes = image("show")["bytes"].clone();
+    assert_eq!([&image("pull")["total_bytes"], &image("verify")["total_bytes"]], [&bytes; 2]);
 
     // While no wharf runs, the stores answer.
     program.signal(Signal::TERM);

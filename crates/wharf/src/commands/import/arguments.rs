@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use crate::admin_listener::admin_url;
+
 /// The arguments of `wharf import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArguments {
@@ -15,7 +17,7 @@ pub(crate) struct ImportArguments {
     #[arg(long, value_name = "NAME")]
     pub(crate) registry: Option<String>,
     /// The admin listener of the running wharf, http://HOST:PORT; by default the one in the configuration
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = admin_url)]
     pub(crate) url: Option<Url>,
     /// Replace tags of which the store knows something newer, too
     #[arg(long)]

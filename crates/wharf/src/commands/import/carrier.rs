@@ -48,17 +48,17 @@ impl<'a> Carrier<'a> {
     /// Sends the images of a directory, with the blobs that the stores lack.
     ///
     /// # Errors
-    /// A line for the operator. Another run continues.
+    /// A line for the operator. Another run continues, if the registry exists.
     pub(super) fn directory(&mut self, source: &Source) -> Result<Report, String> {
-        self.try_directory(source)
+        let chosen = match &self.arguments.registry {
+            Some(name) => Some(self.resolve(name).map_err(|Reason(reason)| reason)??),
+            None => None,
+        };
+        self.try_directory(source, chosen)
             .map_err(|Reason(reason)| format!("{reason}; run the command again to continue"))
     }
 
-    fn try_directory(&mut self, source: &Source) -> Result<Report, Reason> {
-        let chosen = match &self.arguments.registry {
-            Some(name) => Some(self.resolve(name)?.map_err(Reason)?),
-            None => None,
-        };
+    fn try_directory(&mut self, source: &Source, chosen: Option<String>) -> Result<Report, Reason> {
         let mut packer = Packer::new(source, chosen)?;
         let mut report = Report::default();
         while let Some(batch) = packer.next(self)? {
