@@ -26,6 +26,8 @@ use crate::room::{Announced, CommonRoom, Room, Share};
 use crate::serving::{AtRest, Serving};
 
 pub use listing::{ImageCursor, ImageEntry, ImageFigures, ImagePage};
+#[cfg(test)]
+pub(crate) use pins::PIN_COUNT_MAX;
 pub use pins::PinError;
 pub use reports::{Leaving, Removing, Storing};
 
@@ -42,7 +44,7 @@ pub struct Inventory {
     /// Held shared while a manifest and the counts of what it names are stored, and alone while an image is
     /// removed.
     gate: Arc<tokio::sync::RwLock<()>>,
-    pins: Mutex<Option<PinList>>,
+    pins: Mutex<Option<Arc<PinList>>>,
     /// Pins are written one list after the other.
     pins_turn: tokio::sync::Mutex<()>,
     is_complete: AtomicBool,

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::clock::Seconds;
-use crate::contents::NamedBlob;
 use crate::eviction::{Ended, Evictor, Freed, Orphaned, Removal, Unsynced};
 use crate::failure::Failure;
 use crate::images::Slot;
@@ -148,7 +147,7 @@ impl Keeper {
         let pins = self.inventory.pins().map(|list| list.generation);
         if due.pins != Some(pins) {
             due.pins = Some(pins);
-            self.inventory.room.set_pinned(self.pinned_bytes().await);
+            self.inventory.room.set_pinned(self.inventory.pinned_bytes().await);
         }
         if self.keep_to_cap().await == Some(Ended::Failed) {
             due.earliest = now + FAILURE_PAUSE;
@@ -278,25 +277,6 @@ impl Keeper {
             self.inventory.failed(&error.into(), "the file system's size cannot be looked up");
             None
         })
-    }
-
-    /// The bytes of the blobs that pinned images name, as they claim.
-    async fn pinned_bytes(&self) -> u64 {
-        let Some(list) = self.inventory.pins() else { return 0 };
-        let mut blobs = HashSet::<NamedBlob>::new();
-        let mut ahead: Vec<_> = list.pins.iter().cloned().collect();
-        let mut seen: HashSet<_> = list.pins.into_iter().collect();
-        while let Some((repository, digest)) = ahead.pop() {
-            let Ok(Some(contents)) = self.inventory.contents(&repository, &digest).await else { continue };
-            blobs.extend(contents.blobs);
-            for child in contents.children {
-                let child = (repository.clone(), child);
-                if seen.insert(child.clone()) {
-                    ahead.push(child);
-                }
-            }
-        }
-        blobs.iter().filter_map(|blob| blob.size).fold(0, u64::saturating_add)
     }
 
     async fn keep_to_rules(&self) {

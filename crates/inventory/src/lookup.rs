@@ -6,7 +6,7 @@ use storage::{HeldManifest, OpenBlob, StoredManifest};
 
 use crate::contents::Contents;
 use crate::failure::Failure;
-use crate::images::{Images, Row};
+use crate::images::{Images, Row, Slot};
 use crate::inventory::{ImageEntry, Inventory};
 
 /// The most manifests of a repository that are read for a subject.
@@ -48,9 +48,13 @@ impl Inventory {
 
     /// Whether the store holds the manifest in this repository.
     pub fn is_held(&self, repository: &Repository, digest: &Digest) -> bool {
+        self.held_slot(repository, digest).is_some()
+    }
+
+    /// The place of the manifest, if the store holds it in this repository.
+    pub(crate) fn held_slot(&self, repository: &Repository, digest: &Digest) -> Option<Slot> {
         let images = self.model.images.read();
-        let row = images.find(repository, digest).and_then(|slot| images.row(slot));
-        row.is_some_and(|row| row.is_held)
+        images.find(repository, digest).filter(|slot| images.row(*slot).is_some_and(|row| row.is_held))
     }
 
     /// The stored tags among [`referrers_tags`].

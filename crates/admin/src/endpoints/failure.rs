@@ -104,6 +104,7 @@ impl Failure {
         let (status, code) = match error {
             PinError::NotReady => (StatusCode::CONFLICT, "not_ready"),
             PinError::Damaged => (StatusCode::CONFLICT, "pins_damaged"),
+            PinError::TooMany => (StatusCode::CONFLICT, "too_many_pins"),
             PinError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         };
         Self { status, code, message: format!("the pin of {image} was not changed: {}", error_chain(error)) }

@@ -3,20 +3,23 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use http::{Response, Uri};
 use inventory::{Keeper, PinError};
-use oci::{Digest, Repository, Tag};
-use serde::Deserialize;
+use oci::{Digest, Repository};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::content;
-use super::failure::{Failure, answer};
+use super::failure::{Failure, answer, long_answer};
+use super::images::Room;
 use super::openapi::{list as array, object};
 use super::selection::{Choice, Selection, keepers};
 use crate::image_work::IMAGE_COUNT_MAX;
 use crate::parts::Parts;
+use crate::places::{Place, Places};
 
 /// The images to pin, and those whose pins are taken back.
 #[derive(Deserialize)]
@@ -44,33 +47,70 @@ struct Change {
     pins: Vec<(Repository, Digest, bool)>,
 }
 
-pub(super) async fn list(State(parts): State<Arc<Parts>>, uri: Uri) -> Response<String> {
-    answer(list_of(&parts, &uri))
+/// A pin in the list.
+#[derive(Serialize)]
+struct Pin {
+    registry: String,
+    repository: String,
+    digest: String,
+    held: bool,
+    tags: Vec<String>,
 }
 
-fn list_of(parts: &Parts, uri: &Uri) -> Result<Value, Failure> {
+impl Pin {
+    /// The bytes that it takes in the list, about.
+    fn bytes(&self) -> usize {
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + 3).sum();
+        PIN_BYTES + self.registry.len() + self.repository.len() + tags
+    }
+}
+
+#[derive(Serialize)]
+struct Pins {
+    pins: Vec<Pin>,
+    /// Whether the list is longer than its bound.
+    truncated: bool,
+}
+
+/// The bytes of a pin in the list without its names, at the most.
+const PIN_BYTES: usize = 260;
+
+pub(super) async fn list(
+    State(parts): State<Arc<Parts>>,
+    Extension(places): Extension<Places>,
+    uri: Uri,
+) -> Response<String> {
+    long_answer(list_of(&parts, &places, &uri).await)
+}
+
+async fn list_of(parts: &Parts, places: &Places, uri: &Uri) -> Result<(Pins, Place), Failure> {
+    let keepers = keepers(&parts.keepers, uri)?;
     let choice = Choice::read(uri)?;
-    let mut pins = Vec::new();
-    for keeper in keepers(&parts.keepers, uri)? {
+    let place = places.take().await.ok_or_else(Failure::busy)?;
+    let (mut pins, mut room) = (Vec::new(), Room::new());
+    for keeper in keepers {
         let inventory = keeper.inventory();
         let pinned = inventory.pinned_images();
         let not_known = if inventory.is_complete() { PinError::Damaged } else { PinError::NotReady };
         let pinned = pinned.ok_or_else(|| Failure::pins(inventory.name(), &not_known))?;
         for (repository, digest) in pinned {
-            let held = inventory.find_digest(&repository, &digest);
-            let is_held = held.is_some();
-            let mut tags = held.map(|entry| entry.tags).unwrap_or_default();
+            let found = inventory.find_digest(&repository, &digest);
+            let held = found.is_some();
+            let mut tags = found.map(|entry| entry.tags).unwrap_or_default();
             tags.sort_unstable();
             if !choice.has(inventory.name(), &repository, &digest, &tags) {
                 continue;
             }
-            let mut pin = document(&keeper, &repository, &digest);
-            pin["held"] = is_held.into();
-            pin["tags"] = tags.iter().map(Tag::as_str).collect();
+            let tags = tags.iter().map(ToString::to_string).collect();
+            let (registry, repository) = (inventory.name().to_owned(), repository.to_string());
+            let pin = Pin { registry, repository, digest: digest.to_string(), held, tags };
+            if !room.take(pin.bytes()) {
+                return Ok((Pins { pins, truncated: true }, place));
+            }
             pins.push(pin);
         }
     }
-    Ok(json!({ "pins": pins }))
+    Ok((Pins { pins, truncated: false }, place))
 }
 
 fn document(keeper: &Keeper, repository: &Repository, digest: &Digest) -> Value {
@@ -197,7 +237,8 @@ pub(super) fn list_schema() -> Value {
         ("held", json!({ "type": "boolean", "description": "Whether the store holds the image." })),
         ("tags", array(&text())),
     ]);
-    object(&[("pins", array(&pin))])
+    let truncated = "Whether pins are missing because the list is too long.";
+    object(&[("pins", array(&pin)), ("truncated", json!({ "type": "boolean", "description": truncated }))])
 }
 
 /// The schema of the changes.
@@ -214,4 +255,23 @@ pub(super) fn content_schema() -> Value {
 /// The schema of the answer to the changes.
 pub(super) fn changes_schema() -> Value {
     object(&[("pins", array(&schema()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_takes_no_more_than_its_bound_counts() {
+        let pin = Pin {
+            registry: "docker.io".to_owned(),
+            repository: "library/app".to_owned(),
+            digest: format!("sha512:{}", "a".repeat(128)),
+            held: false,
+            tags: vec!["latest".to_owned(), "3.20".to_owned()],
+        };
+        let text = serde_json::to_string(&pin).unwrap();
+        assert!(text.len() <= pin.bytes(), "{} {}", text.len(), pin.bytes());
+        assert!(Room::new().take(100_000 * pin.bytes()) && !Room::new().take(200_000 * pin.bytes()));
+    }
 }

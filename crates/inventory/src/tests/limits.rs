@@ -148,6 +148,34 @@ async fn pinned_bytes_are_no_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_that_a_pinned_manifest_only_claims_take_no_room() {
+    let (place, _) = Place::in_memory().await;
+    let never_stored = Digest::of(Algorithm::Sha256, b"never stored");
+    let layers = format!(r#"{{"digest":"{never_stored}","size":{}}}"#, 1_u64 << 62);
+    let text = format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST_TYPE}","layers":[{layers}]}}"#);
+    let hostile = place.manifest_of(&repository("hostile"), text).await;
+    place.inventory.set_pinned(&repository("hostile"), &hostile, true).await.unwrap();
+    place.image("app", &[("old", 8_000)]).await;
+    place.keeper.set_limits(Limits { max: Some(Cap::Bytes(10_000)), ..Limits::default() });
+    pass(700).await;
+    run_for(&place, 1).await;
+    assert!(place.inventory.fits(9_000), "the old image can go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_layer_of_two_pinned_images_takes_room_once() {
+    let (place, _) = Place::in_memory().await;
+    for name in ["one", "two"] {
+        let pinned = place.image(name, &[("shared", 4_000), (name, 10)]).await;
+        place.inventory.set_pinned(&repository(name), &pinned, true).await.unwrap();
+    }
+    place.keeper.set_limits(Limits { max: Some(Cap::Bytes(10_000)), ..Limits::default() });
+    pass(700).await;
+    run_for(&place, 1).await;
+    assert!(place.inventory.fits(5_980) && !place.inventory.fits(5_981));
+}
+
+#[tokio::test(start_paused = true)]
 async fn last_uses_are_noted_at_the_end_and_now_and_then() {
     let (place, _) = Place::in_memory().await;
     place.image("app", &[("layer", 10)]).await;

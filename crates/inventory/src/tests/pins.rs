@@ -1,7 +1,7 @@
 use storage::{Operation, StoreErrorKind};
 
 use super::*;
-use crate::inventory::PinError;
+use crate::inventory::{PIN_COUNT_MAX, PinError};
 
 #[tokio::test(start_paused = true)]
 async fn pins_outlive_the_process() {
@@ -58,6 +58,25 @@ async fn a_pin_that_cannot_be_written_is_none() {
     let failed = place.inventory.set_pinned(&repository("app"), &digest, true).await;
     assert!(matches!(failed, Err(PinError::Store(_))));
     assert!(!place.list()[0].is_pinned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_has_so_many_pins_and_no_more() {
+    let (place, _) = Place::in_memory().await;
+    let app = repository("app");
+    let pin = |number: usize| (app.clone(), Digest::of(Algorithm::Sha256, &number.to_le_bytes()), true);
+    let all: Vec<_> = (0..PIN_COUNT_MAX).map(pin).collect();
+    place.inventory.change_pins(&all).await.unwrap();
+    let (_, further, _) = pin(PIN_COUNT_MAX);
+    let refused = place.inventory.set_pinned(&app, &further, true).await;
+    assert!(matches!(refused, Err(PinError::TooMany)));
+    let count = || place.inventory.pinned_images().unwrap().len();
+    assert_eq!(count(), PIN_COUNT_MAX);
+    // One that is pinned stays so, one goes, and then there is room for another.
+    assert!(!place.inventory.set_pinned(&app, &all[0].1, true).await.unwrap());
+    assert!(place.inventory.set_pinned(&app, &all[0].1, false).await.unwrap());
+    assert!(place.inventory.set_pinned(&app, &further, true).await.unwrap());
+    assert_eq!(count(), PIN_COUNT_MAX);
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,7 +45,7 @@ pub(crate) fn list(config: &Config, url: Option<&Url>, list: &List<'_>) -> Resul
         (images, _) => columns(HEADS, images.iter().map(row)),
     };
     if document["truncated"] == true {
-        table.push_str("(the list is too long and ends here; name fewer images with a pattern)\n");
+        table.push_str(TRUNCATED);
     }
     if document["complete"] == false {
         table.push_str("(wharf has just started and still looks for further images)\n");
@@ -85,12 +85,19 @@ fn pins(listener: &AdminListener, pattern: Option<&ImagePattern>, is_json: bool)
         let held = if pin["held"] == true { "yes" } else { "no, kept once it is pulled" };
         [image, joined(&pin["tags"]), text_of(&pin["digest"]), held.to_owned()]
     };
-    Ok(print(&match pins {
+    let mut shown = match pins {
         _ if is_json => text,
         [] => "no image is pinned\n".to_owned(),
         pins => columns(["IMAGE", "TAGS", "DIGEST", "HELD"], pins.iter().map(row)),
-    })?)
+    };
+    if document["truncated"] == true && !is_json {
+        shown.push_str(TRUNCATED);
+    }
+    Ok(print(&shown)?)
 }
+
+/// The line below a list that is too long.
+const TRUNCATED: &str = "(the list is too long and ends here; name fewer images with a pattern)\n";
 
 const HEADS: [&str; 8] = ["IMAGE", "TAGS", "PLATFORMS", "SIZE", "LAST USE", "PINNED", "DIGEST", "MISSING"];
 
