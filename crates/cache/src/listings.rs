@@ -199,7 +199,7 @@ impl Listings {
     }
 }
 
-/// Stores a page if its content is new, or if the stored one is old.
+/// Stores a page if its content is new, or if the stored one is old, and if the store has room.
 async fn keep_list(
     shared: &Shared,
     repository: &Repository,
@@ -213,6 +213,11 @@ async fn keep_list(
             return Ok(());
         }
     }
+    let size = list.bytes.len() as u64;
+    if !shared.inventory.fits(size) {
+        return Ok(());
+    }
+    let _announced = shared.inventory.announce(size);
     shared.records.put_list(repository, key, list).await
 }
 

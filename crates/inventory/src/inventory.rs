@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use oci::{Digest, Repository};
 use parking_lot::{Mutex, RwLock};
-use policy::eviction::{self, Used};
+use policy::eviction::{self, Standing, Used};
 use storage::{Store, Usage};
 use telemetry::RegistryMetrics;
 use tracing::warn;
@@ -120,16 +120,32 @@ impl Inventory {
     /// As [`fits`](Self::fits), where `staying` bytes of the held ones are not to go, and `size` includes
     /// `coming` bytes of blobs that are on their way already.
     pub fn fits_beside(&self, size: u64, staying: u64, coming: u64) -> bool {
-        let mut standing = self.room.standing(&self.store.usage());
+        let mut standing = self.own_standing();
         standing.pinned = standing.pinned.max(staying);
         standing.used.partial = standing.used.partial.saturating_sub(coming);
         standing.used.announced = standing.used.announced.saturating_sub(coming);
+        eviction::fits(&standing, size)
+            && self.common_standing().is_none_or(|common| eviction::fits(&common, size))
+    }
+
+    /// As [`fits`](Self::fits), for a manifest: it may go beyond the limits a little.
+    pub fn fits_manifest(&self, size: u64) -> bool {
+        eviction::fits_manifest(&self.own_standing(), size)
+            && self.common_standing().is_none_or(|common| eviction::fits_manifest(&common, size))
+    }
+
+    fn own_standing(&self) -> Standing {
+        let mut standing = self.room.standing(&self.store.usage());
         if !self.is_complete() {
             // wharf removes nothing yet, and the usage may be incomplete, so the disk decides.
             standing.free = None;
         }
+        standing
+    }
+
+    fn common_standing(&self) -> Option<Standing> {
         let common = self.common.read().clone();
-        eviction::fits(&standing, size) && common.is_none_or(|common| common.fits(size))
+        common.map(|common| common.standing())
     }
 
     /// Whether the store was walked, so that all images are known.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
-use policy::eviction::{self, Standing, Used};
+use policy::eviction::{Standing, Used};
 use storage::{Held, Store, Usage};
 use tokio::sync::Notify;
 
@@ -129,7 +129,8 @@ impl CommonRoom {
         known(&self.cap)
     }
 
-    pub(crate) fn fits(&self, size: u64) -> bool {
+    /// The standing of all stores together.
+    pub(crate) fn standing(&self) -> Standing {
         let mut standing = Standing {
             is_exhausted: self.is_exhausted.load(Ordering::Relaxed),
             cap: known(&self.cap),
@@ -141,7 +142,7 @@ impl CommonRoom {
             standing.used = standing.used.and(&one.used);
             standing.pinned = standing.pinned.saturating_add(one.pinned);
         }
-        eviction::fits(&standing, size)
+        standing
     }
 }
 

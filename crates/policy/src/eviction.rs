@@ -141,6 +141,14 @@ pub fn fits(standing: &Standing, size: u64) -> bool {
     fits_cap && fits_disk
 }
 
+/// As [`fits`], for a manifest. It may go beyond a limit by the distance of the marks, and take half of the
+/// bytes that have to stay free: without it, blobs that had room are of no use.
+pub fn fits_manifest(standing: &Standing, size: u64) -> bool {
+    let cap = standing.cap.map(|cap| cap.saturating_add(hundredths(cap, DISTANCE_PERCENT)));
+    let free = standing.free.map(|(free, floor)| (free, floor / 2));
+    fits(&Standing { cap, free, ..*standing }, size)
+}
+
 /// The reason for which an image has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {

@@ -8,7 +8,7 @@ use storage::{
     HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, OpenBlob, RecordStore, StoreError, StoredManifest,
     VerifiedManifest,
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::flight::Flights;
 use crate::shared::Shared;
@@ -53,7 +53,7 @@ impl StoredManifests {
     }
 
     /// Stores a manifest, and returns it for serving: a large one as a file, so that its bytes need not stay
-    /// in memory, unless the store fails.
+    /// in memory, unless the store fails or has no room.
     pub(crate) async fn keep(
         self: &Arc<Self>,
         repository: &Repository,
@@ -61,16 +61,25 @@ impl StoredManifests {
         manifest: &VerifiedManifest,
     ) -> HeldManifest {
         let bytes = manifest.bytes().clone();
-        let is_large = bytes.len() as u64 > MANIFEST_IN_MEMORY_BYTES_MAX;
+        let size = bytes.len() as u64;
+        let is_large = size > MANIFEST_IN_MEMORY_BYTES_MAX;
         let whole = HeldManifest::Whole(StoredManifest { media_type: media_type.clone(), bytes });
-        let storing = self.shared.inventory.storing().await;
+        let (inventory, digest) = (&self.shared.inventory, manifest.digest());
+        if !inventory.has_manifest(repository, digest) && !inventory.fits_manifest(size) {
+            let registry = &self.shared.name;
+            info!(%registry, %digest, size, "no room in the store for this manifest; passing it through");
+            return whole;
+        }
+        // It counts from now on, so that others that come at the same time do not take the same room.
+        let _announced = inventory.announce(size);
+        let storing = inventory.storing().await;
         if let Err(error) = self.shared.records.put_manifest(repository, media_type, manifest).await {
             self.shared.store_failed(&error);
             return whole;
         }
-        self.shared.inventory.manifest_stored(&storing, repository, manifest.digest(), manifest.bytes());
+        inventory.manifest_stored(&storing, repository, digest, manifest.bytes());
         drop(storing);
-        let file = if is_large { self.find(repository, manifest.digest()).await } else { None };
+        let file = if is_large { self.find(repository, digest).await } else { None };
         file.unwrap_or(whole)
     }
 

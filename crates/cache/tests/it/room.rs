@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use cache::{Outcome, PullError, Want};
 use inventory::{ImageCursor, Keeper};
-use oci::{Digest, Reference};
+use oci::{Digest, Page, Reference};
 use policy::eviction::{Cap, Limits};
 use storage::{Maintain, MemoryStore};
 use tokio_util::sync::CancellationToken;
+use upstream::ErrorKind;
 
 use crate::upstream::Manner;
 use crate::world::{World, noise, read, repository};
@@ -110,6 +111,42 @@ async fn f37_the_least_recently_pulled_image_makes_room_and_the_next_pull_brings
     assert_eq!((usage.blobs.count, usage.manifests.count), (2, 2));
     assert_eq!(kept.pull("b", Want::Get).await, Ok(Outcome::Miss));
     assert_eq!(kept.world.get(&layers[1]).await.unwrap().outcome, Outcome::Miss);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f37_manifests_that_have_no_room_are_passed_through() {
+    let kept = kept_below(LAYER_BYTES).await;
+    let put = |number: usize| {
+        let padding = "x".repeat(LAYER_BYTES / 4);
+        let annotations = format!(r#"{{"number":"{number}","padding":"{padding}"}}"#);
+        let text = format!(r#"{{"schemaVersion":2,"layers":[],"annotations":{annotations}}}"#);
+        kept.world.upstream.put_manifest(&repository(), &format!("v{number}"), &text);
+        format!("v{number}")
+    };
+    // All of them are used within the ten minutes in which nothing goes.
+    for number in 0..10 {
+        assert_eq!(kept.pull(&put(number), Want::Get).await, Ok(Outcome::Miss));
+        kept.look_after(Duration::from_secs(1)).await;
+        assert!(kept.pull(&format!("v{number}"), Want::Get).await.is_ok());
+    }
+    assert_eq!(kept.store.usage().manifests.count, 4);
+    // The old ones make room, as for blobs.
+    kept.look_after(LATER).await;
+    assert_eq!(kept.pull(&put(10), Want::Get).await, Ok(Outcome::Miss));
+    kept.look().await;
+    assert!(kept.listed_tags().contains(&"v10".to_owned()));
+    assert!(kept.store.usage().manifests.bytes <= LAYER_BYTES as u64 + LAYER_BYTES as u64 / 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f37_a_list_that_has_no_room_is_not_stored() {
+    for (cap, is_stored) in [(1, false), (1000, true)] {
+        let kept = kept_below(cap).await;
+        let tags = async || kept.world.backend.tags(&repository(), &Page::default()).await;
+        assert_eq!(tags().await.unwrap().outcome, Outcome::Miss);
+        kept.world.upstream.set_down(Some(ErrorKind::Unreachable));
+        assert_eq!(tags().await.is_ok(), is_stored, "{cap}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -175,3 +175,14 @@ fn two_stores_take_what_both_take() {
     let both = one.and(&one);
     assert_eq!(both, Used { held: 2 * GIB, partial: 2, quarantine: 4, announced: 6 });
 }
+
+#[test]
+fn a_manifest_may_go_beyond_a_limit_a_little() {
+    let used = Used { held: 1000, ..Used::default() };
+    let full =
+        Standing { used, pinned: 1000, cap: Some(1000), free: Some((100, 100)), ..Standing::default() };
+    assert!(!fits(&full, 1));
+    assert!(fits_manifest(&full, 50) && !fits_manifest(&full, 51));
+    let tight = Standing { free: Some((80, 100)), ..full };
+    assert!(fits_manifest(&tight, 30) && !fits_manifest(&tight, 31));
+}
