@@ -1,15 +1,16 @@
-//! The limits that hold for all stores together: a common cap, and the bytes that stay free on each file
-//! system.
+//! The limits that hold for all stores together: a common cap, and the bytes and files that stay free on each
+//! file system.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use policy::eviction::{CommonLimits, Reason, Used, over_cap, under_floor};
+use policy::eviction::{CommonLimits, Reason, Used, file_floor, over_cap, under_floor};
 use storage::Space;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::eviction::{Ended, Freed};
 use crate::keeper::Keeper;
@@ -28,6 +29,14 @@ const SAME_FREE_SHARE: u64 = 1000;
 /// Bytes that were removed may come free late: some file systems give them back in the background (XFS), and
 /// a client that reads a purged blob keeps it on the disk. For this time they count as free.
 const LATE_FOR: Duration = Duration::from_secs(3);
+
+/// Images that go in one look because too few files can be made.
+const FILE_LOOK_COUNT: usize = 64;
+
+/// So many images that go without a file coming free end that look, and so many such looks in a row end all
+/// of them: the file system's count says nothing.
+const FRUITLESS_IMAGE_COUNT: usize = 8;
+const FRUITLESS_LOOK_COUNT: u32 = 3;
 
 /// The keeper of the common limits.
 #[derive(Debug)]
@@ -50,6 +59,22 @@ struct Late {
     since: Instant,
     then: Space,
     missing: u64,
+}
+
+/// A file system on which images went and no file came free.
+#[derive(Clone, Copy, Debug)]
+struct Fruitless {
+    then: Space,
+    look_count: u32,
+}
+
+/// The looks so far.
+#[derive(Debug, Default)]
+struct Past {
+    late: Vec<Late>,
+    fruitless: Vec<Fruitless>,
+    /// Whether images went in the last look, and too few files can be made still.
+    lacks_files: bool,
 }
 
 /// When the next look is due, unless something wakes the keeper.
@@ -98,10 +123,10 @@ impl CommonKeeper {
 
     /// Keeps all stores to the common limits until `cancel`.
     pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
-        let mut late = Vec::new();
+        let mut past = Past::default();
         while !cancel.is_cancelled() {
             let begun = Instant::now();
-            let next = self.look(&mut late).await;
+            let next = self.look(&mut past).await;
             // After a failure of the store there is no hurry.
             let pause = if next == Next::Failed { LOOK_EVERY } else { LOOK_PAUSE };
             let latest = if next == Next::Soon { LOOK_PAUSE } else { LOOK_EVERY };
@@ -118,7 +143,7 @@ impl CommonKeeper {
         time::sleep_until(earliest).await;
     }
 
-    async fn look(&self, late: &mut Vec<Late>) -> Next {
+    async fn look(&self, past: &mut Past) -> Next {
         let limits = *self.limits.read();
         let keepers = self.keepers.read().clone();
         let mut all = Vec::new();
@@ -127,13 +152,14 @@ impl CommonKeeper {
             all.push(Looked { used: keeper.inventory().used(), space, keeper });
         }
         let mut ended = vec![self.keep_to_cap(&limits, &all).await];
-        late.retain(|late| late.since.elapsed() < LATE_FOR);
+        past.late.retain(|late| late.since.elapsed() < LATE_FOR);
+        past.lacks_files = false;
         for group in file_systems(&all) {
-            ended.push(keep_to_floor(&limits, &group, late).await);
+            ended.push(keep_to_floor(&limits, &group, past).await);
         }
-        match late.is_empty() {
+        match past.late.is_empty() && !past.lacks_files {
             _ if ended.contains(&Ended::Failed) => Next::Failed,
-            // Whether the removed bytes have come free shows soon.
+            // Whether the removed bytes have come free shows soon, and further images go.
             false => Next::Soon,
             true => Next::Later,
         }
@@ -187,22 +213,23 @@ async fn make_common_room(keepers: &[Arc<Keeper>], wanted: u64, reason: Reason) 
     (freed, Ended::Enough)
 }
 
-async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<Late>) -> Ended {
+async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], past: &mut Past) -> Ended {
     let Some(space) = group.first().and_then(|looked| looked.space) else { return Ended::Enough };
     let floor = limits.free_min.and_then(|cap| cap.bytes(Some(space.total)));
-    for looked in group {
-        looked.keeper.inventory().room.set_free(floor.map(|_| space.free), floor.unwrap_or(0));
-    }
-    let Some(floor) = floor else { return Ended::Enough };
+    let keepers: Vec<_> = group.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
+    let Some(floor) = floor else {
+        set_free(&keepers, None, 0);
+        return Ended::Enough;
+    };
+    let files_ended = keep_to_file_floor(&keepers, &space, floor, past).await;
     let used = group.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used));
-    let of_this = late.iter().filter(|late| late.then.is_of_same_file_system(&space, u64::MAX));
+    let of_this = past.late.iter().filter(|late| late.then.is_of_same_file_system(&space, u64::MAX));
     let still_late = of_this.map(|late| {
         let come = space.unused.saturating_sub(late.then.unused);
         late.missing.saturating_sub(come)
     });
     let free = space.free.saturating_add(still_late.sum());
     let wanted = under_floor(free, used.awaited(), floor);
-    let keepers: Vec<_> = group.iter().map(|looked| Arc::clone(&looked.keeper)).collect();
     let (freed, ended) = make_common_room(&keepers, wanted, Reason::FreeSpace).await;
     if freed.bytes > 0
         && let Some(keeper) = keepers.first()
@@ -210,12 +237,71 @@ async fn keep_to_floor(limits: &CommonLimits, group: &[&Looked], late: &mut Vec<
     {
         let stored = keepers.iter().fold(Used::default(), |sum, keeper| sum.and(&keeper.inventory().used()));
         let missing = missing_bytes(&Removal { before: space, used, freed: freed.bytes }, &now, &stored);
-        late.push(Late { since: Instant::now(), then: now, missing });
+        past.late.push(Late { since: Instant::now(), then: now, missing });
     }
     let is_exhausted = ended != Ended::Enough || has_nothing_old(&keepers);
     for keeper in keepers {
         keeper.inventory().room.set_floor_exhausted(is_exhausted);
     }
+    if files_ended == Ended::Failed { files_ended } else { ended }
+}
+
+/// Tells the stores how many bytes of their file system are free.
+fn set_free(keepers: &[Arc<Keeper>], free: Option<u64>, floor: u64) {
+    for keeper in keepers {
+        keeper.inventory().room.set_free(free, floor);
+    }
+}
+
+/// The files that have to go where `floor` bytes stay free.
+fn lacking_files(space: &Space, floor: u64) -> u64 {
+    space.files.map_or(0, |files| under_floor(files.free, 0, file_floor(files.total, floor, space.total)))
+}
+
+fn free_files(space: &Space) -> u64 {
+    space.files.map_or(0, |files| files.free)
+}
+
+/// Removes images until the file system can have enough further files. The files of an image are not known
+/// ahead, so it is looked at after each. While it lacks files, none of its bytes count as free.
+async fn keep_to_file_floor(keepers: &[Arc<Keeper>], before: &Space, floor: u64, past: &mut Past) -> Ended {
+    let at = past.fruitless.iter().position(|it| it.then.is_of_same_file_system(before, u64::MAX));
+    let look_count = match at.map(|at| past.fruitless.swap_remove(at)) {
+        Some(last) if free_files(before) <= free_files(&last.then) => last.look_count,
+        _ => 0,
+    };
+    let wanted = if look_count < FRUITLESS_LOOK_COUNT { lacking_files(before, floor) } else { 0 };
+    let target = free_files(before).saturating_add(wanted);
+    let (mut now, mut ended, mut image_count) = (*before, Ended::Enough, 0);
+    while free_files(&now) < target && image_count < FILE_LOOK_COUNT {
+        let is_fruitless = free_files(&now) <= free_files(before);
+        if is_fruitless && image_count >= FRUITLESS_IMAGE_COUNT {
+            ended = Ended::Failed;
+            break;
+        }
+        let (freed, end) = make_common_room(keepers, 1, Reason::FreeSpace).await;
+        image_count += usize::try_from(freed.images).unwrap_or(usize::MAX).max(1);
+        ended = end;
+        let space = match keepers.first() {
+            Some(keeper) if end == Ended::Enough => keeper.space().await,
+            _ => None,
+        };
+        let Some(space) = space else { break };
+        now = space;
+    }
+    let is_fruitless = image_count >= FRUITLESS_IMAGE_COUNT && free_files(&now) <= free_files(before);
+    let look_count = look_count + u32::from(is_fruitless);
+    if look_count > 0 {
+        past.fruitless.push(Fruitless { then: now, look_count });
+    }
+    if is_fruitless && look_count == FRUITLESS_LOOK_COUNT {
+        warn!(
+            "the file system says that it is out of files, and removed images change nothing; ignoring that"
+        );
+    }
+    let lacks_files = look_count < FRUITLESS_LOOK_COUNT && lacking_files(&now, floor) > 0;
+    past.lacks_files |= lacks_files && ended == Ended::Enough;
+    set_free(keepers, Some(if lacks_files { 0 } else { before.free }), floor);
     ended
 }
 

@@ -111,6 +111,13 @@ pub fn under_floor(free: u64, awaited: u64, floor: u64) -> u64 {
     if free >= wanted { 0 } else { wanted.saturating_add(hundredths(floor, DISTANCE_PERCENT)) - free }
 }
 
+/// Returns how many of the `files` that a file system can have stay free where `floor` of its `total` bytes
+/// do: the same share.
+pub fn file_floor(files: u64, floor: u64, total: u64) -> u64 {
+    let share = u128::from(files) * u128::from(floor.min(total)) / u128::from(total.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
 /// The standing of a store, or of all stores together, against its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {

@@ -42,7 +42,7 @@ pub use record_store::{
     HeldManifest, LIST_COUNT_MAX, MANIFEST_IN_MEMORY_BYTES_MAX, ManifestEntry, RecordStore, StoredList,
     StoredManifest,
 };
-pub use space::Space;
+pub use space::{Files, Space};
 pub use spool::Spool;
 pub use spool::finish::VerifiedSpool;
 pub use usage::{Held, Usage};

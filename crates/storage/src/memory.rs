@@ -82,7 +82,7 @@ impl MemoryStore {
     /// with the bytes that the store holds. `None`: it is on no disk.
     pub fn set_space(&self, space: Option<Space>) {
         let mut state = self.state();
-        let used = state.used();
+        let used = (state.used(), state.file_count());
         state.script.set_space(space, used);
     }
 
@@ -91,7 +91,7 @@ impl MemoryStore {
         self.state().script.set_reserved(bytes);
     }
 
-    /// Keeps so many of the bytes from coming free that the store removes after
+    /// Keeps so many of the bytes, and of the files, from coming free that the store removes after
     /// [`set_space`](Self::set_space), as a reader of a removed file does.
     pub fn hold_back(&self, bytes: u64) {
         self.state().script.hold_back(bytes);
@@ -136,6 +136,12 @@ impl State {
     fn used(&self) -> u64 {
         let Usage { blobs, manifests, partial, quarantine, is_counting: _ } = self.usage();
         [blobs, manifests, partial, quarantine].iter().map(|held| held.bytes).sum()
+    }
+
+    /// The files of everything that counts.
+    fn file_count(&self) -> u64 {
+        let Usage { blobs, manifests, partial, quarantine, is_counting: _ } = self.usage();
+        [blobs, manifests, partial, quarantine].iter().map(|held| held.count).sum()
     }
 
     fn remove_blob(&mut self, digest: &Digest) -> u64 {
@@ -212,7 +218,7 @@ impl Maintain for MemoryStore {
 
     async fn space(&self) -> Result<Option<Space>, StoreError> {
         let state = self.begin(Operation::Space)?;
-        Ok(state.script.space(state.used()))
+        Ok(state.script.space((state.used(), state.file_count())))
     }
 }
 

@@ -10,14 +10,25 @@ pub struct Space {
     pub free: u64,
     /// The bytes that no file takes: those of `free`, and the reserved ones that root has not written to.
     pub unused: u64,
+    /// The files that it can have; `None`: as many as there are bytes for.
+    pub files: Option<Files>,
     /// The file system's id; `None`: it has none, or file systems with other ids take the same bytes.
     pub file_system: Option<u64>,
 }
 
+/// The number of files and directories that a file system can have: ext4 fixes it when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// In all.
+    pub total: u64,
+    /// Further ones.
+    pub free: u64,
+}
+
 impl Space {
-    /// A file system without reserved bytes and without an id.
+    /// A file system without reserved bytes, without a limit on files and without an id.
     pub fn new(total: u64, free: u64) -> Self {
-        Self { total, free, unused: free, file_system: None }
+        Self { total, free, unused: free, files: None, file_system: None }
     }
 
     /// Whether both are looks at one file system. `other` was taken a moment later, so without ids they count

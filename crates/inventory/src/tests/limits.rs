@@ -1,5 +1,5 @@
 use policy::eviction::{Cap, CommonLimits};
-use storage::Space;
+use storage::{Files, Space};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -355,4 +355,46 @@ async fn s34_bytes_that_a_new_image_takes_at_once_do_not_count_as_late() {
     tokio::join!(run_common(&common, 1), comes);
     let free = free_bytes(&one).await;
     assert!((10_000..14_000).contains(&free), "{free}");
+}
+
+/// A store of 40 old images on a disk with room for files, of which 5 in 100 are to stay free.
+async fn place_with_files(files: Files) -> (Place, MemoryStore, Arc<CommonKeeper>) {
+    let (one, store) = Place::in_memory().await;
+    fill(&one, 40).await;
+    store.set_space(Some(Space { files: Some(files), ..Space::new(1_000_000_000, 900_000_000) }));
+    let common = CommonKeeper::new(CommonLimits { max: None, free_min: Some(Cap::Percent(5)) });
+    common.set_keepers(vec![Arc::clone(&one.keeper)]);
+    pass(700).await;
+    (one, store, common)
+}
+
+#[tokio::test(start_paused = true)]
+async fn f30_images_go_when_few_files_are_free_though_many_bytes_are() {
+    let (one, store, common) = place_with_files(Files { total: 1000, free: 20 }).await;
+    run_common(&common, 10).await;
+    let free = one.store.space().await.unwrap().unwrap().files.unwrap().free;
+    assert!((52..56).contains(&free), "{free}");
+    assert!(one.inventory.fits(1000));
+    one.check().await;
+    // Nothing helps: the rest is used.
+    let none = Files { total: 1000, free: 0 };
+    store.set_space(Some(Space { files: Some(none), ..Space::new(1_000_000_000, 900_000_000) }));
+    for image in one.list() {
+        one.inventory.manifest_used(&image.repository, &image.digest);
+    }
+    pass(1).await;
+    let held = one.list().len();
+    run_common(&common, 10).await;
+    assert_eq!(one.list().len(), held);
+    assert!(!one.inventory.fits(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_count_of_files_that_never_changes_costs_few_images() {
+    let (one, store, common) = place_with_files(Files { total: 1000, free: 0 }).await;
+    store.hold_back(u64::MAX);
+    run_common(&common, 600).await;
+    let held = one.list().len();
+    assert!((16..40).contains(&held), "{held} images stay");
+    assert!(one.inventory.fits(1000), "its bytes count");
 }

@@ -186,3 +186,17 @@ fn a_manifest_may_go_beyond_a_limit_a_little() {
     let tight = Standing { free: Some((80, 100)), ..full };
     assert!(fits_manifest(&tight, 30) && !fits_manifest(&tight, 31));
 }
+
+#[test]
+fn the_same_share_of_files_stays_free_as_of_bytes() {
+    for (files, floor, total, expected) in [
+        (1000, 5, 100, 50),
+        (1000, 0, 100, 0),
+        (1000, 200, 100, 1000),
+        (1000, 5, 0, 0),
+        (0, 5, 100, 0),
+        (u64::MAX, u64::MAX, u64::MAX, u64::MAX),
+    ] {
+        assert_eq!(file_floor(files, floor, total), expected, "{files} {floor} {total}");
+    }
+}

@@ -16,7 +16,7 @@ use rustix::io::{self, Errno, ReadWriteFlags, retry_on_intr};
 
 use super::fault::{Call, Extent, Faults};
 use crate::error::StoreError;
-use crate::space::Space;
+use crate::space::{Files, Space};
 
 /// The most slices that one `pwritev` takes (`UIO_MAXIOV`).
 const SLICE_COUNT_MAX: usize = 1024;
@@ -320,6 +320,9 @@ impl Disk {
             total: bytes(stat.f_blocks),
             free: bytes(stat.f_bavail),
             unused: bytes(stat.f_bfree),
+            // btrfs and FAT say 0.
+            files: (stat.f_files > 0)
+                .then(|| Files { total: stat.f_files, free: stat.f_favail.min(stat.f_files) }),
             file_system: Some(stat.f_fsid).filter(|id| *id != 0),
         })
     }

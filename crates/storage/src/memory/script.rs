@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::space::Space;
+use crate::space::{Files, Space};
 
 /// A call of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,11 +46,11 @@ pub enum Operation {
 #[derive(Debug, Default)]
 pub(super) struct Script {
     failures: Vec<Failure>,
-    /// The space that a test has set, and how many bytes the store held then.
-    space: Option<(Space, u64)>,
+    /// The space that a test has set, and how many bytes and files the store held then.
+    space: Option<(Space, (u64, u64))>,
     /// Unused bytes that only root may write.
     reserved: u64,
-    /// Bytes that do not come free when the store removes them.
+    /// Bytes, and files, that do not come free when the store removes them.
     held_back: u64,
     now: Option<SystemTime>,
 }
@@ -71,8 +71,8 @@ impl Script {
         !self.failures.is_empty()
     }
 
-    /// `used`: the bytes that the store holds now.
-    pub(super) fn set_space(&mut self, space: Option<Space>, used: u64) {
+    /// `used`: the bytes and the files that the store holds now.
+    pub(super) fn set_space(&mut self, space: Option<Space>, used: (u64, u64)) {
         self.space = space.map(|space| (space, used));
     }
 
@@ -116,13 +116,18 @@ impl Script {
         to_the_second(self.now.unwrap_or_else(SystemTime::now))
     }
 
-    /// The space of the disk, with `used` bytes in the store.
-    pub(super) fn space(&self, used: u64) -> Option<Space> {
-        let (then, used_then) = self.space?;
+    /// The space of the disk, with so many bytes and files in the store.
+    pub(super) fn space(&self, (used, file_count): (u64, u64)) -> Option<Space> {
+        let (then, (used_then, file_count_then)) = self.space?;
         let unused = then.unused.saturating_add(used_then).saturating_sub(used).min(then.total);
         let come = unused.saturating_sub(then.unused);
         let unused = unused - come.min(self.held_back);
-        Some(Space { free: unused.saturating_sub(self.reserved), unused, ..then })
+        let files = then.files.map(|files| {
+            let come = file_count_then.saturating_sub(file_count).saturating_sub(self.held_back);
+            let taken = file_count.saturating_sub(file_count_then);
+            Files { free: (files.free + come).saturating_sub(taken).min(files.total), ..files }
+        });
+        Some(Space { free: unused.saturating_sub(self.reserved), unused, files, ..then })
     }
 }
 
