@@ -197,6 +197,12 @@ impl<'a> Run<'a> {
                 self.report.refuse(Refusal::new(&blob.digest, reason));
                 Ok(false)
             }
+            // A sparse file may have any size, and hashing it would not end.
+            Ok(Some((_, size))) if target.store().space().await?.is_some_and(|space| space.total < size) => {
+                let reason = format!("it has {size} bytes, more than the file system of the store");
+                self.report.refuse(Refusal::new(&blob.digest, reason));
+                Ok(false)
+            }
             Ok(Some((file, size))) => {
                 let content = Content::File(Arc::new(file), size);
                 self.copy(target, repository, &blob.digest, &content).await

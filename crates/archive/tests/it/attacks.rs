@@ -4,11 +4,12 @@ use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use archive::{ImportError, OpenTargets, Source, import};
+use storage::{MemoryStore, Space, Store};
 use tar::{EntryType, Header};
 
 use super::carry::{Holder, try_import};
 use super::pack::carry;
-use super::{digest, image, options, write};
+use super::{digest, image, options, target, write};
 
 /// A tar archive of files without content, whose names are as long as they may be.
 struct LongNames {
@@ -82,4 +83,24 @@ async fn a_sparse_file_that_claims_more_than_the_store_can_take_is_not_read() {
     let report = import(Arc::new(source), &targets, &options(Some("quay.io")), |_| {}).await.unwrap();
     assert_eq!((report.images, report.incomplete, report.refused), (1, 1, 1), "{report:?}");
     assert!(report.refusals[0].reason.contains("claims 5"), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_sparse_file_that_is_larger_than_the_file_system_of_the_store_is_not_read() {
+    let layer = vec![0; 100_000];
+    for (total, is_imported) in [(99_999, false), (100_000, true)] {
+        let registry = super::Registry::new();
+        registry.blob(b"{}");
+        let manifest = registry.manifest("org/app", &image(b"{}", &layer));
+        registry.tag("org/app", "1", &manifest.to_string());
+        registry.blob(&layer);
+        let memory = MemoryStore::new();
+        memory.set_space(Some(Space::new(total, total)));
+        let store: Arc<dyn Store> = Arc::new(memory);
+        let source = Arc::new(Source::open(registry.0.path(), None).unwrap());
+        let targets = OpenTargets(vec![target("quay.io", &store, false)]);
+        let report = import(source, &targets, &options(Some("quay.io")), |_| {}).await.unwrap();
+        assert_eq!((report.images, report.incomplete), (1, u64::from(!is_imported)), "{report:?}");
+        assert_eq!(store.open(&digest(&layer)).await.unwrap().is_some(), is_imported);
+    }
 }
