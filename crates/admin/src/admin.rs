@@ -1,6 +1,5 @@
 //! The service behind the admin listener: the guard, then the router.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,7 +9,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use server::{BindError, BoundSocket, Incoming, Server, SideContent, SideService};
+use server::{BindError, BoundSocket, Incoming, ListenAddress, Server, SideContent, SideService};
 use tower_service::Service;
 
 use crate::endpoints;
@@ -50,7 +49,7 @@ impl Admin {
         self: &Arc<Self>,
         socket: BoundSocket,
         server: &mut Server,
-    ) -> Result<SocketAddr, BindError> {
+    ) -> Result<ListenAddress, BindError> {
         let service = Arc::<Self>::clone(self);
         server.attach(socket, CONNECTION_COUNT_MAX, service)
     }

@@ -31,15 +31,26 @@ pub struct Confinement {
     pub calls: Result<(), Unconfined>,
 }
 
-/// Confines the process: it can create, change and remove files below the `writable` directories, remove
-/// empty directories below the `emptied` ones, read any file, and start no program. Threads that started
+/// The directories in which a confined process can change something.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Directories<'a> {
+    /// It can create, change and remove files below these.
+    pub writable: &'a [PathBuf],
+    /// It can remove empty directories below these.
+    pub emptied: &'a [PathBuf],
+    /// It can make Unix sockets and remove files below these.
+    pub sockets: &'a [PathBuf],
+}
+
+/// Confines the process: it can change files only in these directories, read any file, and start no
+/// program. Threads that started
 /// before keep their rights on kernels before Linux 7.0, so a caller confines the process before it starts
 /// any.
 ///
 /// Files and sockets that are open stay usable.
-pub fn confine(writable: &[PathBuf], emptied: &[PathBuf]) -> Confinement {
+pub fn confine(directories: Directories<'_>) -> Confinement {
     // The filter forbids the calls of Landlock.
-    let files = files::confine(writable, emptied);
+    let files = files::confine(directories);
     Confinement { files, calls: calls::confine() }
 }
 

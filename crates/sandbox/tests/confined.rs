@@ -7,13 +7,14 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 use rustix::net::{AddressFamily, SocketType};
-use sandbox::Unconfined;
+use sandbox::{Directories, Unconfined};
 
 /// Whether `limit` is in force; prints why it is not.
 fn is_in_force(limit: &Result<(), Unconfined>) -> bool {
@@ -37,12 +38,26 @@ fn s38_a_confined_process_writes_below_its_directories_and_starts_no_program() {
     let emptied = place.path().join("emptied");
     fs::create_dir_all(emptied.join("directory")).unwrap();
     fs::write(emptied.join("file"), "before").unwrap();
-    let confinement = sandbox::confine(std::slice::from_ref(&inside), std::slice::from_ref(&emptied));
+    let sockets = place.path().join("sockets");
+    fs::create_dir(&sockets).unwrap();
+    fs::write(sockets.join("left"), "before").unwrap();
+    let confinement = sandbox::confine(Directories {
+        writable: std::slice::from_ref(&inside),
+        emptied: std::slice::from_ref(&emptied),
+        sockets: std::slice::from_ref(&sockets),
+    });
 
     works_inside(&inside);
     sockets_work();
+    drop(UnixListener::bind(sockets.join("admin.sock")).unwrap());
+    fs::set_permissions(sockets.join("admin.sock"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::remove_file(sockets.join("admin.sock")).unwrap();
     if is_in_force(&confinement.files) {
         nothing_changes_outside(&outside);
+        let (made, denied) = (fs::write(sockets.join("new"), ""), ErrorKind::PermissionDenied);
+        assert_eq!(made.unwrap_err().kind(), denied);
+        assert_eq!(fs::write(sockets.join("left"), "after").unwrap_err().kind(), denied);
+        assert_eq!(UnixListener::bind(outside.join("admin.sock")).unwrap_err().kind(), denied);
         fs::remove_dir(emptied.join("directory")).unwrap();
         assert_eq!(fs::remove_file(emptied.join("file")).unwrap_err().kind(), ErrorKind::PermissionDenied);
         let moved = fs::rename(inside.join("file"), outside.join("moved")).unwrap_err();

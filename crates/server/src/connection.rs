@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Admission;
 use crate::body::AnswerBody;
 use crate::clock::{Clock, Limits, Overdue};
+use crate::listen::Accepted;
 use crate::proxy_protocol;
 use crate::report::Answering;
 use crate::sendfile::FileSendError;
@@ -63,7 +64,26 @@ impl ConnectionContext {
         (self.step_wait_max.map_or(limits, |longest| limits.within(longest)), snapshot.settings.sendfile)
     }
 
-    /// Prepares a new connection, and returns the client's address: `peer`, or the address that a trusted
+    /// Prepares a new connection for its first request. Sets `client`, the peer at first, to the address that
+    /// a trusted proxy tells.
+    async fn open(
+        &self,
+        stream: Accepted,
+        tls: Option<&Tls>,
+        wait_max: Duration,
+        client: &mut SocketAddr,
+        admission: &mut Admission,
+    ) -> Result<Stream, Ended> {
+        match stream {
+            Accepted::Local(stream) => Ok(Stream::Local(stream)),
+            Accepted::Tcp(mut stream) => {
+                *client = self.greet(&mut stream, *client, wait_max, admission).await?;
+                accept_tls(stream, tls, &self.shutdown, wait_max).await
+            }
+        }
+    }
+
+    /// Prepares a new TCP connection, and returns the client's address: `peer`, or the address that a trusted
     /// proxy tells before the client's first byte. The error says why the connection ended.
     async fn greet(
         &self,
@@ -71,7 +91,7 @@ impl ConnectionContext {
         peer: SocketAddr,
         wait_max: Duration,
         admission: &mut Admission,
-    ) -> Result<SocketAddr, (CloseReason, Option<io::Error>)> {
+    ) -> Result<SocketAddr, Ended> {
         // Small answers are sent at once. If that cannot be set, the client has already disconnected.
         stream.set_nodelay(true).map_err(|error| (CloseReason::Left, Some(error)))?;
         let speaks_proxy = {
@@ -91,6 +111,9 @@ impl ConnectionContext {
         if admission.count_for(client.ip()) { Ok(client) } else { Err((CloseReason::Refused, None)) }
     }
 }
+
+/// Why a connection ended before its first request.
+type Ended = (CloseReason, Option<io::Error>);
 
 /// Counts a connection for as long as it lives, even if its task panics.
 struct Counted<'a> {
@@ -122,7 +145,7 @@ impl Drop for Counted<'_> {
 
 /// Serves one connection until it ends. Then its `admission` is free again.
 pub(crate) async fn serve(
-    mut stream: TcpStream,
+    stream: Accepted,
     peer: SocketAddr,
     context: Arc<ConnectionContext>,
     tls: Option<Arc<Tls>>,
@@ -130,12 +153,10 @@ pub(crate) async fn serve(
 ) {
     let mut counted = Counted::open(&context.metrics);
     let (limits, sendfile) = context.begin();
-    let client = match context.greet(&mut stream, peer, limits.header_wait_max, &mut admission).await {
-        Ok(client) => client,
-        Err((why, error)) => return counted.end(peer, why, error.as_ref().map(|error| error as &dyn Error)),
-    };
     let speaks_tls = tls.is_some();
-    let stream = match accept_tls(stream, tls.as_deref(), &context.shutdown, limits.header_wait_max).await {
+    let mut client = peer;
+    let opened = context.open(stream, tls.as_deref(), limits.header_wait_max, &mut client, &mut admission);
+    let stream = match opened.await {
         Ok(stream) => stream,
         Err((why, error)) => {
             return counted.end(client, why, error.as_ref().map(|error| error as &dyn Error));
@@ -221,7 +242,7 @@ async fn accept_tls(
     tls: Option<&Tls>,
     shutdown: &CancellationToken,
     wait_max: Duration,
-) -> Result<Stream, (CloseReason, Option<io::Error>)> {
+) -> Result<Stream, Ended> {
     let Some(tls) = tls else { return Ok(Stream::Plain(stream)) };
     let accept = async {
         if wrong_port::is_http(&stream).await {

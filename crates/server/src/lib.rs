@@ -12,6 +12,7 @@
 
 mod about;
 mod access_log;
+mod address;
 mod admission;
 mod body;
 mod challenge;
@@ -43,12 +44,14 @@ mod side;
 pub mod site;
 mod snapshot;
 mod socket;
+mod socket_file;
 mod surface;
 mod tls;
 mod turns;
 mod unsent;
 mod wrong_port;
 
+pub use address::{ListenAddress, SOCKET_FILE_PREFIX, SocketFile};
 pub use hyper::body::Incoming;
 pub use listen::{BindError, BoundSocket};
 pub use quote::quoted;

@@ -1,14 +1,16 @@
 //! Listening sockets, and accepting connections from them under a limit.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::address::ListenAddress;
 use crate::admission::{Admission, ConnectionLimit};
+use crate::socket_file::LocalListener;
 
 /// Connections that the kernel queues until they are accepted.
 const BACKLOG_COUNT: u32 = 4096;
@@ -17,68 +19,118 @@ const BACKLOG_COUNT: u32 = 4096;
 /// burn a processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Stands for the address of a client that came through a socket file: it is on this machine.
+const LOCAL_CLIENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
 pub struct BindError {
     /// The address.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// The system's error.
     pub source: io::Error,
 }
 
-/// A bound socket that does not listen yet. A start binds its sockets first, so that a failure leaves nothing
-/// behind.
+/// A bound socket. A start binds its sockets first, so that a failure leaves nothing behind.
 #[derive(Debug)]
 pub struct BoundSocket {
-    socket: TcpSocket,
-    address: SocketAddr,
+    socket: Bound,
+    address: ListenAddress,
+}
+
+#[derive(Debug)]
+enum Bound {
+    /// It does not listen yet.
+    Tcp(TcpSocket),
+    /// It listens already, because a file whose socket does not listen counts as left behind.
+    Local(LocalListener),
 }
 
 impl BoundSocket {
-    /// Binds a socket to `address`. The port of a process that has just ended can be reused at once.
+    /// Binds a socket to `address`. The port of a process that has just ended can be reused at once, and a
+    /// socket file that a process left behind is replaced.
     ///
     /// # Errors
     /// [`BindError`] if the address cannot be bound.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
-        let bind = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            Ok(socket)
+    pub fn bind(address: impl Into<ListenAddress>) -> Result<Self, BindError> {
+        let address = address.into();
+        let bound = match &address {
+            ListenAddress::Ip(address) => bind_tcp(*address).map(Bound::Tcp),
+            ListenAddress::File(file) => LocalListener::bind(file).map(Bound::Local),
         };
-        let socket = bind().map_err(|source| BindError { address, source })?;
-        Ok(Self { socket, address })
+        match bound {
+            Ok(socket) => Ok(Self { socket, address }),
+            Err(source) => Err(BindError { address, source }),
+        }
     }
 
     /// Lets clients connect. Fails if another process has bound the address too and already listens.
     pub(crate) fn listen(self) -> Result<Listening, BindError> {
         let Self { socket, address } = self;
+        let socket = match socket {
+            Bound::Tcp(socket) => socket,
+            Bound::Local(listener) => return Ok(Listening { listener: Listener::Local(listener), address }),
+        };
         let listening = socket.listen(BACKLOG_COUNT).and_then(|listener| {
-            let address = listener.local_addr()?;
-            Ok(Listening { listener, address })
+            let address = listener.local_addr()?.into();
+            Ok(Listening { listener: Listener::Tcp(listener), address })
         });
         listening.map_err(|source| BindError { address, source })
     }
 }
 
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
 /// A socket that clients can connect to.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: Listener,
     /// Its address, with the port that the kernel chose for port 0.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: ListenAddress,
+}
+
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Local(LocalListener),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    Tcp(TcpStream),
+    Local(UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Accepted, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                listener.accept().await.map(|(stream, client)| (Accepted::Tcp(stream), client))
+            }
+            Self::Local(local) => {
+                local.listener.accept().await.map(|(stream, _)| (Accepted::Local(stream), LOCAL_CLIENT))
+            }
+        }
+    }
 }
 
 /// Accepts connections under `limit` until `shutdown` is cancelled, then closes the listening socket.
 pub(crate) async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     limit: Arc<ConnectionLimit>,
     shutdown: CancellationToken,
-    mut start: impl FnMut(TcpStream, SocketAddr, Admission),
+    mut start: impl FnMut(Accepted, SocketAddr, Admission),
 ) {
     let mut is_short = false;
     let accept_next = async {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telemetry::Metrics;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::address::ListenAddress;
 use crate::admission::{Admission, ConnectionLimit};
 use crate::connection::{self, ConnectionContext};
 use crate::handle::Public;
 use crate::lateness;
-use crate::listen::{self, BindError, BoundSocket, Listening};
+use crate::listen::{self, BindError, BoundSocket, Listener, Listening};
 use crate::permits::Permits;
 use crate::renewal;
 use crate::request_id::RequestIds;
@@ -124,12 +124,12 @@ impl Server {
 
     /// The public listeners' addresses, with the ports that the kernel chose for port 0.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().map(|it| it.address).collect()
+        self.listeners.iter().filter_map(|it| it.address.ip()).collect()
     }
 
     /// The addresses of the public TLS listeners.
     pub fn tls_addresses(&self) -> Vec<SocketAddr> {
-        self.tls_listeners.iter().map(|it| it.address).collect()
+        self.tls_listeners.iter().filter_map(|it| it.address.ip()).collect()
     }
 
     /// Also listens on `socket`, for `service`, with at most `connection_count_max` connections at once.
@@ -142,9 +142,9 @@ impl Server {
         socket: BoundSocket,
         connection_count_max: usize,
         service: Arc<dyn SideService>,
-    ) -> Result<SocketAddr, BindError> {
+    ) -> Result<ListenAddress, BindError> {
         let listening = socket.listen()?;
-        let address = listening.address;
+        let address = listening.address.clone();
         self.sides.push(Side { listening, connection_count_max, service });
         Ok(address)
     }
@@ -230,7 +230,7 @@ struct Contexts {
 
 /// Starts the accept loop of one listener. The loop and its connections are tasks of `connections`.
 fn accept(
-    listener: TcpListener,
+    listener: Listener,
     tls: Option<Arc<Tls>>,
     contexts: Contexts,
     limit: Arc<ConnectionLimit>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::clock::{Clock, Overdue};
@@ -21,21 +21,25 @@ const LINGER_BYTES_MAX: usize = 256 * 1024;
 pub(crate) enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Through a socket file of this machine.
+    Local(UnixStream),
 }
 
 impl Stream {
     /// The TLS stream, if this is one.
     pub(crate) fn tls(&self) -> Option<&TlsStream<TcpStream>> {
         match self {
-            Self::Plain(_) => None,
             Self::Tls(stream) => Some(stream),
+            Self::Plain(_) | Self::Local(_) => None,
         }
     }
 
-    fn tcp(&self) -> &TcpStream {
+    /// The TCP stream below, if there is one.
+    fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Local(_) => None,
         }
     }
 
@@ -43,6 +47,7 @@ impl Stream {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Local(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 
@@ -50,6 +55,7 @@ impl Stream {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Local(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -153,6 +159,10 @@ impl AsyncWrite for Socket {
                 let written = Pin::new(stream).poll_write_vectored(cx, slices);
                 socket.report(written)
             }
+            Stream::Local(stream) => {
+                let written = Pin::new(stream).poll_write_vectored(cx, slices);
+                socket.report(written)
+            }
         };
         let count = ready!(written)?;
         socket.unsent.record(count, socket.stream.tcp());
@@ -173,6 +183,7 @@ impl AsyncWrite for Socket {
         }
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Local(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => {
                 // Encrypted bytes may still wait for the client.
                 let flushed = Pin::new(stream).poll_flush(cx);
@@ -202,7 +213,7 @@ impl Drop for Socket {
         if self.clock.given_up() == Some(Overdue::Client) {
             // Without this the kernel would retransmit buffered bytes for minutes to a client that does not
             // read. If the option cannot be set, it does.
-            let _ = self.stream.tcp().set_zero_linger();
+            let _ = self.stream.tcp().map(TcpStream::set_zero_linger);
         }
     }
 }

@@ -31,15 +31,18 @@ pub(crate) struct Unsent {
 
 impl Unsent {
     /// Sets the limit for a new client.
-    pub(crate) fn limit(stream: &TcpStream) -> Self {
+    ///
+    /// A Unix socket has no such limit; its buffer is small anyway.
+    pub(crate) fn limit(stream: Option<&TcpStream>) -> Self {
         // Emulated kernels lack the option. Without it only the slowest clients suffer.
-        let bounded = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
-        Self { taken: bounded.is_ok().then(|| (Instant::now(), 0)) }
+        let bounded =
+            stream.is_some_and(|it| SockRef::from(it).set_tcp_notsent_lowat(UNSENT_BYTES_MAX).is_ok());
+        Self { taken: bounded.then(|| (Instant::now(), 0)) }
     }
 
     /// Records that the socket took `count` more bytes, and raises the limit once the client is fast.
-    pub(crate) fn record(&mut self, count: usize, stream: &TcpStream) {
-        let Some((since, taken)) = &mut self.taken else { return };
+    pub(crate) fn record(&mut self, count: usize, stream: Option<&TcpStream>) {
+        let (Some((since, taken)), Some(stream)) = (&mut self.taken, stream) else { return };
         *taken += count;
         if *taken < FAST_BYTES {
             return;

@@ -1,10 +1,13 @@
 //! The admin listener of a running wharf, and requests to it.
 
+use std::fmt;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secret::Secret;
 use serde_json::Value;
+use server::{ListenAddress, SOCKET_FILE_PREFIX};
 use telemetry::error_chain;
 use url::Url;
 
@@ -31,10 +34,13 @@ const REASON_BYTES_MAX: u64 = 64 * 1024;
 /// # Errors
 /// A line for the operator: the text is none.
 pub(crate) fn admin_url(text: &str) -> Result<Url, String> {
-    let advice = |wrong: &str| format!("{wrong}; write http://HOST:PORT, such as http://127.0.0.1:5001");
+    let advice = |wrong: &str| {
+        format!("{wrong}; write http://HOST:PORT, such as http://127.0.0.1:5001, or unix:/PATH")
+    };
     let url = Url::parse(text).map_err(|error| advice(&error.to_string()))?;
     match url.scheme() {
         "http" if url.host().is_some() => Ok(url),
+        "unix" if !url.cannot_be_a_base() && url.path().len() > 1 => Ok(url),
         "https" => Err(advice("the admin listener has no TLS")),
         _ => Err(advice("the scheme is missing")),
     }
@@ -43,11 +49,19 @@ pub(crate) fn admin_url(text: &str) -> Result<Url, String> {
 /// The address of an admin listener, and the header with its token.
 #[derive(Debug)]
 pub(crate) struct AdminListener {
-    host: String,
-    port: u16,
+    at: Place,
     authorization: String,
     /// The stores behind it, if no wharf runs.
     directory: Option<Directory>,
+}
+
+/// The place where an admin listener is reached.
+#[derive(Debug)]
+enum Place {
+    /// A host and a port.
+    Network(String, u16),
+    /// The file of a Unix socket.
+    File(PathBuf),
 }
 
 impl AdminListener {
@@ -57,19 +71,13 @@ impl AdminListener {
     /// There is none, or the URL is not its address.
     pub(crate) fn find(config: &Config, url: Option<&Url>, advice: &str) -> Result<Self, String> {
         let admin = config.admin.as_ref();
-        let (host, port) = match (url, admin) {
-            (Some(url), _) => match (url.scheme(), url.host_str(), url.port_or_known_default()) {
-                ("http", Some(host), Some(port)) => (host.trim_matches(['[', ']']).to_owned(), port),
-                _ => return Err(format!("{url}: write the admin listener as http://HOST:PORT")),
-            },
-            (None, Some(admin)) => {
-                let address = exchange::reachable(admin.listen);
-                (address.ip().to_string(), address.port())
-            }
+        let at = match (url, admin) {
+            (Some(url), _) => Place::of_url(url)?,
+            (None, Some(admin)) => Place::of_listener(&admin.listen),
             (None, None) => return Err(format!("the configuration has no admin listener; {advice}")),
         };
         let token = admin.and_then(|admin| admin.token.as_ref());
-        Ok(Self { host, port, authorization: authorization(token), directory: None })
+        Ok(Self { at, authorization: authorization(token), directory: None })
     }
 
     /// The same, or the stores themselves if neither `url` nor the configuration leads to a running wharf.
@@ -95,19 +103,19 @@ impl AdminListener {
         let why = match &config.admin {
             None => "the configuration has no admin listener".to_owned(),
             Some(admin) => {
-                let address = exchange::reachable(admin.listen);
-                match Socket::connect(&address.ip().to_string(), address.port(), WAIT_MAX) {
-                    Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                        format!("no wharf listens on {address}, the admin listener of the configuration")
-                    }
+                let at = Place::of_listener(&admin.listen);
+                let is_file = admin.listen.file().is_some();
+                match at.connect().map_err(|error| error.kind()) {
+                    Err(ErrorKind::NotFound) if is_file => at.without_wharf(),
+                    Err(ErrorKind::ConnectionRefused) => at.without_wharf(),
                     _ => return Self::find(config, None, ""),
                 }
             }
         };
         let directory = Directory::open(config, &why, new_stores)?;
-        let (host, port) = (directory.address().ip().to_string(), directory.address().port());
+        let at = Place::of_listener(&directory.address().into());
         let authorization = authorization(Some(directory.token()));
-        Ok(Self { host, port, authorization, directory: Some(directory) })
+        Ok(Self { at, authorization, directory: Some(directory) })
     }
 
     /// The stores behind it, if no wharf runs.
@@ -117,8 +125,7 @@ impl AdminListener {
 
     /// The address, as a URL has it.
     pub(crate) fn shown(&self) -> String {
-        let (host, port) = (&self.host, self.port);
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        self.at.to_string()
     }
 
     /// Sends a request without content.
@@ -126,13 +133,12 @@ impl AdminListener {
     /// # Errors
     /// A line for the operator: there is no answer.
     pub(crate) fn send(&self, method: &str, target: &str) -> Result<Answer, String> {
-        let shown = self.shown();
+        let host = self.at.host();
         let request = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {shown}\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n",
+            "{method} {target} HTTP/1.1\r\nHost: {host}\r\n{}Content-Length: 0\r\nConnection: close\r\n\r\n",
             self.authorization
         );
-        let socket = Socket::connect(&self.host, self.port, WAIT_MAX);
-        socket.and_then(|it| exchange::whole(it, &request)).map_err(|error| self.no_answer(&error))
+        self.at.connect().and_then(|it| exchange::whole(it, &request)).map_err(|error| self.no_answer(&error))
     }
 
     /// Sends a request with content, whose answer is read as it comes. `content` gets the connection after
@@ -147,11 +153,11 @@ impl AdminListener {
         framing: &str,
         content: impl FnOnce(&mut Socket) -> io::Result<()>,
     ) -> Result<StreamedAnswer, String> {
-        let shown = self.shown();
-        let own = format!("Host: {shown}\r\n{}Connection: close\r\n", self.authorization);
+        let host = self.at.host();
+        let own = format!("Host: {host}\r\n{}Connection: close\r\n", self.authorization);
         let request = format!("{method} {target} HTTP/1.1\r\n{own}{framing}\r\n\r\n");
         let exchange = || {
-            let socket = Socket::connect(&self.host, self.port, WAIT_MAX)?;
+            let socket = self.at.connect()?;
             let mut socket = socket.with_patience(STREAM_WAIT_MAX);
             socket.write_all(request.as_bytes())?;
             let sent = content(&mut socket);
@@ -258,6 +264,60 @@ impl AdminListener {
     fn no_answer(&self, error: &io::Error) -> String {
         let (shown, why) = (self.shown(), error_chain(error));
         format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
+    }
+}
+
+impl Place {
+    fn of_url(url: &Url) -> Result<Self, String> {
+        let file = (url.scheme() == "unix").then(|| format!("file://{}", url.path()));
+        // A path is read as that of a file, so that it may have escapes.
+        let file = file.and_then(|it| Url::parse(&it).ok()?.to_file_path().ok());
+        match (file, url.scheme(), url.host_str(), url.port_or_known_default()) {
+            (Some(file), ..) => Ok(Self::File(file)),
+            (None, "http", Some(host), Some(port)) => {
+                Ok(Self::Network(host.trim_matches(['[', ']']).to_owned(), port))
+            }
+            _ => Err(format!("{url}: write the admin listener as http://HOST:PORT or unix:/PATH")),
+        }
+    }
+
+    fn of_listener(address: &ListenAddress) -> Self {
+        match address {
+            ListenAddress::Ip(address) => {
+                let address = exchange::reachable(*address);
+                Self::Network(address.ip().to_string(), address.port())
+            }
+            ListenAddress::File(file) => Self::File(file.path.clone()),
+        }
+    }
+
+    fn connect(&self) -> io::Result<Socket> {
+        match self {
+            Self::Network(host, port) => Socket::connect(host, *port, WAIT_MAX),
+            Self::File(file) => Socket::connect_local(file, WAIT_MAX),
+        }
+    }
+
+    /// The value of `Host`, which is not the path of a file.
+    fn host(&self) -> String {
+        match self {
+            Self::Network(..) => self.to_string(),
+            Self::File(_) => "localhost".to_owned(),
+        }
+    }
+
+    fn without_wharf(&self) -> String {
+        format!("no wharf listens on {self}, the admin listener of the configuration")
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Network(host, port) => write!(f, "{host}:{port}"),
+            Self::File(file) => write!(f, "{SOCKET_FILE_PREFIX}{}", file.display()),
+        }
     }
 }
 

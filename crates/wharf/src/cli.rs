@@ -56,7 +56,7 @@ enum Command {
     },
     /// Make the running wharf read its configuration again, and print the changes
     Reload {
-        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
@@ -73,7 +73,7 @@ enum Command {
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
-        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
@@ -82,7 +82,7 @@ enum Command {
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
-        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
@@ -93,7 +93,7 @@ enum Command {
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
-        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
@@ -105,7 +105,7 @@ enum Command {
         /// Print a JSON document for each tag, on a line
         #[arg(long)]
         json: bool,
-        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
@@ -132,7 +132,7 @@ enum Command {
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
-        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },
@@ -150,7 +150,7 @@ enum Command {
         /// Print JSON, for scripts
         #[arg(long)]
         json: bool,
-        /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+        /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
         #[arg(long, value_name = "URL", value_parser = admin_url)]
         url: Option<Url>,
     },

@@ -380,7 +380,7 @@ fn check_circles(
 ) {
     let tls = server.tls.iter().flat_map(|tls| &tls.settings.listen);
     let listeners: Vec<SocketAddr> =
-        server.listen.iter().chain(tls).copied().chain(admin.map(|it| it.listen)).collect();
+        server.listen.iter().chain(tls).copied().chain(admin.and_then(|it| it.listen.ip())).collect();
     let own: Vec<&str> =
         server.domain.as_deref().into_iter().chain(server.hosts.iter().map(|it| it.value.as_str())).collect();
     for (place, upstream) in upstreams {

@@ -4,7 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use sandbox::{Confinement, Unconfined};
+use sandbox::{Confinement, Directories, Unconfined};
 
 use crate::config::{Config, Registry};
 use crate::registry_error::RegistryError;
@@ -28,6 +28,8 @@ enum Limits {
         confinement: Confinement,
         /// The directories below which files can be written.
         writable: Vec<PathBuf>,
+        /// The directory of the admin listener's socket file.
+        sockets: Vec<PathBuf>,
     },
 }
 
@@ -55,8 +57,10 @@ impl Rights {
             return off("a store cannot be made");
         }
         let above: Vec<_> = made.iter().map(|made| parent_of(made).to_owned()).collect();
-        let confinement = sandbox::confine(&writable, &above);
-        Self { limits: Limits::InForce { confinement, writable }, made }
+        let sockets = socket_directories(config);
+        let confinement =
+            sandbox::confine(Directories { writable: &writable, emptied: &above, sockets: &sockets });
+        Self { limits: Limits::InForce { confinement, writable, sockets }, made }
     }
 
     /// Removes the directories that were made, if a failed start left them empty.
@@ -72,7 +76,7 @@ impl Rights {
 
     /// An error for each registry that needs a right which the process has given up, and for a hook.
     pub(crate) fn refuse(&self, config: &Config) -> Vec<RegistryError> {
-        let Limits::InForce { confinement, writable } = &self.limits else { return Vec::new() };
+        let Limits::InForce { confinement, writable, .. } = &self.limits else { return Vec::new() };
         let is_any = confinement.files.is_ok() || confinement.calls.is_ok();
         let hook = config.acme.as_ref().filter(|acme| is_any && acme.settings.challenge.starts_programs());
         let hook = hook.map(|_| {
@@ -97,9 +101,13 @@ impl Rights {
 
     /// A sentence for each limit, for the log.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let (confinement, writable) = match &self.limits {
+        let (confinement, writable, sockets) = match &self.limits {
             Limits::Off(reason) => return vec![format!("sandbox: off: {reason}")],
-            Limits::InForce { confinement, writable } => (confinement, writable),
+            Limits::InForce { confinement, writable, sockets } => (confinement, writable, sockets),
+        };
+        let socket = match sockets.first() {
+            Some(directory) => format!(", and its socket in {}", directory.display()),
+            None => String::new(),
         };
         let line = |limit: &Result<(), Unconfined>, in_force: String, missing: &str| match limit {
             Ok(()) => format!("sandbox: {in_force}"),
@@ -108,7 +116,7 @@ impl Rights {
         vec![
             line(
                 &confinement.files,
-                format!("writes files only below {}", listed(writable)),
+                format!("writes files only below {}{socket}", listed(writable)),
                 "the files that wharf can write are not limited",
             ),
             line(
@@ -156,6 +164,14 @@ fn writable(config: &Config) -> Vec<PathBuf> {
         }
     }
     directories
+}
+
+/// The directory of the admin listener's socket file, if there is one. A start that finds no directory there
+/// fails, and says so.
+fn socket_directories(config: &Config) -> Vec<PathBuf> {
+    let file = config.admin.as_ref().and_then(|admin| admin.listen.file());
+    let directory = file.and_then(|file| file.path.parent()).filter(|it| it.is_dir());
+    directory.into_iter().map(Path::to_owned).collect()
 }
 
 /// Whether `path` is `directory` or lies below it, by their names.

@@ -50,7 +50,7 @@ impl Directory {
         let stores = Some(opened.map_err(|error| {
             format!("{why}; if it listens elsewhere, name that with --url\n{}", error_chain(&error))
         })?);
-        let address = settings.listen;
+        let address = settings.listen.ip().expect("it listens on loopback");
         // The output of the command matters, not this.
         let _ = writeln!(io::stderr(), "({why}; the answer comes from the stores on disk)");
         Ok(Self { runtime, stores, address, token })

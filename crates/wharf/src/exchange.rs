@@ -1,7 +1,9 @@
 //! One HTTP exchange with a running wharf, written by hand: one request needs no client library.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The bound on the start of an answer, in bytes.
@@ -13,8 +15,15 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// A connection whose reads and writes have a limit on their time.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: TcpStream,
+    connection: Connection,
     patience: Patience,
+}
+
+/// A connection over the network, or through the file of a Unix socket.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    Tcp(TcpStream),
+    Local(UnixStream),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,11 +53,25 @@ impl Socket {
         for address in (host, port).to_socket_addrs()? {
             let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
             match TcpStream::connect_timeout(&address, left) {
-                Ok(stream) => return Ok(Self { stream, patience: Patience::Until(deadline) }),
+                Ok(stream) => {
+                    let connection = Connection::Tcp(stream);
+                    return Ok(Self { connection, patience: Patience::Until(deadline) });
+                }
                 Err(error) => failure = error,
             }
         }
         Err(failure)
+    }
+
+    /// Connects through the file of a Unix socket, with the same deadline. It waits for a listener whose
+    /// queue is full.
+    ///
+    /// # Errors
+    /// There is no such file, nobody listens there, or this user may not write to it.
+    pub(crate) fn connect_local(file: &Path, wait_max: Duration) -> io::Result<Self> {
+        let deadline = Instant::now() + wait_max;
+        let connection = Connection::Local(UnixStream::connect(file)?);
+        Ok(Self { connection, patience: Patience::Until(deadline) })
     }
 
     /// Gives each further read and write this time, for a long exchange.
@@ -60,8 +83,11 @@ impl Socket {
     ///
     /// # Errors
     /// The process has too many open files.
-    pub(crate) fn connection(&self) -> io::Result<TcpStream> {
-        self.stream.try_clone()
+    pub(crate) fn connection(&self) -> io::Result<Connection> {
+        match &self.connection {
+            Connection::Tcp(stream) => stream.try_clone().map(Connection::Tcp),
+            Connection::Local(stream) => stream.try_clone().map(Connection::Local),
+        }
     }
 
     fn left(&self) -> io::Result<Duration> {
@@ -73,21 +99,51 @@ impl Socket {
     }
 }
 
+impl Connection {
+    /// Ends it for both sides, and for every other handle of it.
+    pub(crate) fn end(&self) {
+        // It may be closed already.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Self::Local(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+}
+
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(buffer)
+        let left = Some(self.left()?);
+        match &mut self.connection {
+            Connection::Tcp(stream) => {
+                stream.set_read_timeout(left)?;
+                stream.read(buffer)
+            }
+            Connection::Local(stream) => {
+                stream.set_read_timeout(left)?;
+                stream.read(buffer)
+            }
+        }
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes)
+        let left = Some(self.left()?);
+        match &mut self.connection {
+            Connection::Tcp(stream) => {
+                stream.set_write_timeout(left)?;
+                stream.write(bytes)
+            }
+            Connection::Local(stream) => {
+                stream.set_write_timeout(left)?;
+                stream.write(bytes)
+            }
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
+        // The streams have no buffer.
+        Ok(())
     }
 }
 

@@ -30,13 +30,14 @@ pub(crate) enum HealthError {
 /// The URL to check a wharf with this configuration on this machine; without TLS, if a listener has none.
 pub(crate) fn url_of(config: &Config) -> Url {
     let server = &config.server;
-    let plain = server.listen.first().or(config.admin.as_ref().map(|admin| &admin.listen));
-    let tls = server.tls.as_ref().and_then(|tls| tls.listen.first());
+    let admin = config.admin.as_ref().and_then(|admin| admin.listen.ip());
+    let plain = server.listen.first().copied().or(admin);
+    let tls = server.tls.as_ref().and_then(|tls| tls.listen.first().copied());
     let (scheme, address) = match (plain, tls) {
         (Some(address), _) => ("http", address),
         (None, address) => ("https", address.expect("a valid configuration listens somewhere")),
     };
-    let reachable = reachable(*address);
+    let reachable = reachable(address);
     Url::parse(&format!("{scheme}://{reachable}/readyz")).expect("an address and a path make a URL")
 }
 

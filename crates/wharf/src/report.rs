@@ -6,6 +6,7 @@ mod entry_point;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use policy::offline::{Source, State};
+use server::ListenAddress;
 
 pub(crate) use self::certificates::date;
 use self::entry_point::EntryPoint;
@@ -16,7 +17,7 @@ use crate::config::{Config, PLACES, Registry};
 pub(crate) struct Listeners<'a> {
     pub(crate) plain: &'a [SocketAddr],
     pub(crate) tls: &'a [SocketAddr],
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<&'a ListenAddress>,
     /// The address by which other machines reach this one, if it is known.
     pub(crate) own: Option<Ipv4Addr>,
 }
@@ -26,7 +27,7 @@ pub(crate) fn start(config: &Config, listeners: Listeners<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(listeners.plain.iter().map(|address| format!("listening on http://{address}")));
     lines.extend(listeners.tls.iter().map(|address| format!("listening on https://{address}")));
-    lines.extend(listeners.admin.map(|address| format!("admin on http://{address}/metrics")));
+    lines.extend(listeners.admin.map(admin_line));
     let Some(entry) = EntryPoint::of(config, listeners.plain, listeners.tls, listeners.own) else {
         return lines;
     };
@@ -44,7 +45,8 @@ pub(crate) fn start_short(config: &Config, listeners: Listeners<'_>) -> Vec<Stri
     let tls = listeners.tls.iter().map(|address| format!("https://{address}"));
     let mut listening = format!("listening on {}", plain.chain(tls).collect::<Vec<_>>().join(", "));
     if let Some(address) = listeners.admin {
-        listening.push_str(&format!("; admin on http://{address}/metrics"));
+        listening.push_str("; ");
+        listening.push_str(&admin_line(address));
     }
     let names: Vec<&str> = config.registries.iter().map(|registry| registry.names.name.as_str()).collect();
     let mut lines = vec![listening, format!("registries  {}", names.join(" "))];
@@ -53,6 +55,13 @@ pub(crate) fn start_short(config: &Config, listeners: Listeners<'_>) -> Vec<Stri
     };
     lines.extend(clients(&entry).into_iter().map(|(client, hint)| format!("{client:<10}  {hint}")));
     lines
+}
+
+fn admin_line(address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::Ip(address) => format!("admin on http://{address}/metrics"),
+        ListenAddress::File(_) => format!("admin on {address}"),
+    }
 }
 
 /// The first line of the log: the version and the configuration.

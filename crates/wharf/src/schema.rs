@@ -18,6 +18,8 @@ use crate::config::{Declared, Preset, Section, Shape, Unit};
 const VARIABLE: &str = r".*\$\{.*";
 
 const ADDRESS: &str = r"(?:[0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]+";
+const SOCKET_FILE: &str = r"unix:/.+";
+const MODE: &str = r"0?[67][0-7]{2}";
 const HOST: &str = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?";
 const AUTHORITY: &str = r"(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?";
 const UPSTREAM: &str = r"https?://[^@?#\s]+";
@@ -123,6 +125,8 @@ fn value_of(shape: Shape) -> Value {
         Shape::Upstream => pattern(UPSTREAM, false),
         Shape::Proxy => pattern(PROXY, true),
         Shape::Address => pattern(ADDRESS, false),
+        Shape::AddressOrSocket => pattern(&format!("{ADDRESS}|{SOCKET_FILE}"), false),
+        Shape::Mode => pattern(MODE, false),
         Shape::Path => pattern(PATH, false),
         Shape::Flag => json!({ "type": "boolean" }),
         Shape::Count { min, max, .. } => json!({ "type": "integer", "minimum": min, "maximum": max }),

@@ -1,9 +1,8 @@
 //! Answers that are longer than memory, from a running wharf.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::net::TcpStream;
 
-use crate::exchange::Socket;
+use crate::exchange::{Connection, Socket};
 
 /// The bound on the head of an answer, and on a line of the chunked coding, in bytes.
 const HEAD_BYTES_MAX: u64 = 16 * 1024;
@@ -65,7 +64,7 @@ impl Content {
     ///
     /// # Errors
     /// The process has too many open files.
-    pub(crate) fn connection(&self) -> io::Result<TcpStream> {
+    pub(crate) fn connection(&self) -> io::Result<Connection> {
         self.input.get_ref().connection()
     }
 }

@@ -1,12 +1,11 @@
 //! Puts the crates together: makes every part that two of them share, and hands it down.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use admin::{Admin, Reloads};
 use archive::ServedTargets;
 use policy::capacity::{self, Capacity, TooFewDescriptors};
-use server::{BindError, BoundSocket, Server, Snapshot, Sockets};
+use server::{BindError, BoundSocket, ListenAddress, Server, Snapshot, Sockets};
 use telemetry::Metrics;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -101,7 +100,7 @@ async fn start(
     // The stores come last of all that can fail, so that a failed start leaves no directory behind.
     let refused = |source: BindError| StartError::Bind { text: binding::describe(&source, &config), source };
     let sockets = Sockets::bind(&config.server).map_err(refused)?;
-    let admin_socket = config.admin.as_ref().map(|admin| BoundSocket::bind(admin.listen));
+    let admin_socket = config.admin.as_ref().map(|admin| BoundSocket::bind(admin.listen.clone()));
     let admin_socket = admin_socket.transpose().map_err(refused)?;
     let shared = Shared::new(&config, &capacity, &metrics, (Upkeep::On, NewStores::All));
     tokio::spawn(Arc::clone(&shared.common_keeper).run(shared.stop.clone()));
@@ -119,7 +118,7 @@ async fn start(
 
     log_version(&config, &descriptors::describe(descriptors, &config.wanted, &capacity));
     log_rights(&config, rights);
-    log_addresses(&config, &server, admin_address);
+    log_addresses(&config, &server, admin_address.as_ref());
     log_offline(&server);
     if let Some(line) = obtaining::line(&config) {
         tracing::info!("{line}");
@@ -207,7 +206,7 @@ pub(crate) async fn open_at_rest(
     install_tls();
     let refused = |source: BindError| StartError::Bind { text: binding::describe(&source, config), source };
     let (metrics, _, capacity) = plan(config)?;
-    let socket = BoundSocket::bind(admin.listen).map_err(refused)?;
+    let socket = BoundSocket::bind(admin.listen.clone()).map_err(refused)?;
     let shared = Shared::new(config, &capacity, &metrics, (Upkeep::Off, new_stores));
     let (shutdown, archives) = (CancellationToken::new(), Arc::clone(&shared.archives));
     let Assembled { set, mut server, admin_parts } =
@@ -286,7 +285,7 @@ fn log_rights(config: &Config, rights: &Rights) {
 }
 
 /// Logs the listeners' addresses and how to configure clients.
-fn log_addresses(config: &Config, server: &Server, admin: Option<SocketAddr>) {
+fn log_addresses(config: &Config, server: &Server, admin: Option<&ListenAddress>) {
     let (plain, tls) = (server.local_addresses(), server.tls_addresses());
     let listeners = Listeners { plain: &plain, tls: &tls, admin, own: machine::own_address() };
     let lines = match log::format_of(&config.log) {

@@ -15,7 +15,7 @@ fn guard(token: Option<&str>) -> Guard {
     Guard::new(&Settings {
         token: token.map(|token| Secret::new(token.to_owned())),
         hosts: vec!["wharf.internal".to_owned()],
-        ..Settings::new("127.0.0.1:5001".parse().unwrap())
+        ..Settings::new(std::net::SocketAddr::from(([127, 0, 0, 1], 5001)))
     })
 }
 

@@ -64,7 +64,8 @@ impl AdminLab {
                 shutdown,
             };
             let admin = Admin::new(&settings, parts);
-            let address = admin.listen(BoundSocket::bind(settings.listen).unwrap(), server).unwrap();
+            let socket = BoundSocket::bind(settings.listen.clone()).unwrap();
+            let address = admin.listen(socket, server).unwrap().ip().unwrap();
             (admin, address)
         };
         let (lab, (admin, address)) = Lab::start_and_attach(change, attach).await;

@@ -17,22 +17,22 @@ fn bound(stream: &TcpStream) -> u32 {
 #[tokio::test(start_paused = true)]
 async fn the_limit_is_raised_for_a_fast_client() {
     let (stream, _client) = connected().await;
-    let mut unsent = Unsent::limit(&stream);
-    unsent.record(FAST_BYTES - 1, &stream);
+    let mut unsent = Unsent::limit(Some(&stream));
+    unsent.record(FAST_BYTES - 1, Some(&stream));
     assert_eq!(bound(&stream), UNSENT_BYTES_MAX);
-    unsent.record(1, &stream);
+    unsent.record(1, Some(&stream));
     assert_eq!(bound(&stream), FAST_UNSENT_BYTES_MAX);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_limit_stays_for_a_slow_client_until_it_is_fast() {
     let (stream, _client) = connected().await;
-    let mut unsent = Unsent::limit(&stream);
+    let mut unsent = Unsent::limit(Some(&stream));
     for _ in 0..4 {
         advance(2 * FAST_TIME).await;
-        unsent.record(FAST_BYTES, &stream);
+        unsent.record(FAST_BYTES, Some(&stream));
         assert_eq!(bound(&stream), UNSENT_BYTES_MAX);
     }
-    unsent.record(FAST_BYTES, &stream);
+    unsent.record(FAST_BYTES, Some(&stream));
     assert_eq!(bound(&stream), FAST_UNSENT_BYTES_MAX);
 }

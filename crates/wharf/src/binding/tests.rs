@@ -17,8 +17,10 @@ fn each_failure_says_which_key_and_what_to_do() {
         ),
         ("[::]:80", 97, "if this machine has no IPv6, change listen of [server] to an IPv4 address"),
     ] {
-        let error =
-            BindError { address: address.parse().unwrap(), source: io::Error::from_raw_os_error(errno) };
+        let error = BindError {
+            address: address.parse::<SocketAddr>().unwrap().into(),
+            source: io::Error::from_raw_os_error(errno),
+        };
         let text = describe(&error, &config);
         let start = format!("cannot listen on {address}: ");
         assert!(text.starts_with(&start) && text.ends_with(expected), "{text}");

@@ -28,7 +28,7 @@ pub(crate) struct ImageList {
     /// Print one JSON document on each line, for scripts
     #[arg(long)]
     pub(super) json: bool,
-    /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+    /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
     #[arg(long, value_name = "URL", value_parser = admin_url)]
     pub(super) url: Option<Url>,
 }

@@ -1,12 +1,13 @@
 //! Signals that end a command which must clear up first.
 
 use std::io;
-use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exchange::Connection;
 
 /// A watch over SIGINT, SIGTERM and SIGHUP. The first one ends the connection that the command reads, so that
 /// the command fails and clears up; the second one ends the process.
@@ -18,7 +19,7 @@ impl Interruption {
     ///
     /// # Errors
     /// The system refuses a handler or a thread.
-    pub(super) fn watch(connection: TcpStream) -> io::Result<Self> {
+    pub(super) fn watch(connection: Connection) -> io::Result<Self> {
         let interruption = Self::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let (mut interrupt, mut terminate, mut hangup) = {
@@ -41,8 +42,7 @@ impl Interruption {
                 if received.swap(code, Ordering::SeqCst) != 0 {
                     std::process::exit(code);
                 }
-                // The command may have closed it.
-                let _ = connection.shutdown(Shutdown::Both);
+                connection.end();
             }
         };
         thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(watch))?;

@@ -20,7 +20,7 @@ pub(crate) struct OfflineArguments {
     /// Print JSON, for scripts
     #[arg(long)]
     json: bool,
-    /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+    /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
     #[arg(long, value_name = "URL", value_parser = admin_url)]
     url: Option<Url>,
 }

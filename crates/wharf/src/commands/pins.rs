@@ -30,7 +30,7 @@ pub(crate) struct PinArguments {
     /// Print a JSON document for each image, on a line
     #[arg(long)]
     json: bool,
-    /// Its admin listener, http://HOST:PORT; by default the one in the configuration
+    /// Its admin listener, http://HOST:PORT or unix:/PATH; by default the one in the configuration
     #[arg(long, value_name = "URL", value_parser = admin_url)]
     url: Option<Url>,
 }

@@ -3,6 +3,7 @@
 //! No error repeats the text: a URL may hold a password.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use oci::Repository;
 use policy::host_port::HostPort;
@@ -97,6 +98,36 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
         }
         _ => "this is not an address to listen on; write one such as \"0.0.0.0:5000\" or \"[::]:5000\"",
     })
+}
+
+/// The longest path of a Unix socket, in bytes (unix(7), `sun_path`).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// The path of a Unix socket, without the `unix:` before it.
+pub(crate) fn parse_socket_path(path: &str) -> Result<PathBuf, &'static str> {
+    if path.starts_with('@') {
+        return Err("a socket without a file has no permissions; write a path such as \
+                    \"unix:/run/wharf/admin.sock\"");
+    }
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err("write the whole path of a file behind unix:, such as \"unix:/run/wharf/admin.sock\"");
+    }
+    let path = format!("/{}", path.trim_start_matches('/'));
+    if path.len() > SOCKET_PATH_BYTES_MAX || path.contains('\0') {
+        return Err("the path of a socket has at most 107 bytes; use a shorter one");
+    }
+    Ok(path.into())
+}
+
+/// Permissions in octal digits, as `chmod` takes them, such as `0660`.
+pub(crate) fn parse_mode(text: &str) -> Result<u32, &'static str> {
+    let digits = text.strip_prefix('0').filter(|rest| rest.len() == 3).unwrap_or(text);
+    let is_octal = digits.len() == 3 && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if is_octal && mode & 0o600 == 0o600 => Ok(mode),
+        Ok(_) if is_octal => Err("the owner needs the right to read and to write; write \"0600\" or more"),
+        _ => Err("these are no permissions; write three octal digits as for chmod, such as \"0660\""),
+    }
 }
 
 /// The advice on a port without an address.

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
-use server::TlsSettings;
+use server::{ListenAddress, TlsSettings};
 
 use super::{Acme, Config, Registry};
 
@@ -139,7 +139,11 @@ fn waiting(running: &Config, new: &Config) -> Vec<Waiting> {
         if texts.is_empty() { "off".to_owned() } else { texts.join(", ") }
     };
     let tls = |server: &server::Settings| list(server.tls.as_ref().map_or(&[][..], |tls| &tls.listen));
-    let admin = |config: &Config| list(&config.admin.iter().map(|admin| admin.listen).collect::<Vec<_>>());
+    let admin = |config: &Config| match config.admin.as_ref().map(|admin| &admin.listen) {
+        None => "off".to_owned(),
+        Some(address @ ListenAddress::Ip(_)) => address.to_string(),
+        Some(address @ ListenAddress::File(file)) => format!("{address} with socket_mode {:04o}", file.mode),
+    };
     let format = |config: &Config| {
         config.log.format.map_or_else(|| "unset".to_owned(), |it| format!("{it:?}").to_lowercase())
     };

@@ -11,7 +11,7 @@ use policy::image::{ImagePattern, PatternError};
 use secret::Secret;
 use url::Url;
 
-use super::address::{parse_authority, parse_host, parse_proxy};
+use super::address::{parse_authority, parse_host, parse_mode, parse_proxy};
 use super::duration::{self, parse_duration};
 use super::outside;
 use super::reader::{Reader, Text};
@@ -44,6 +44,10 @@ pub(crate) enum Shape {
     Proxy,
     /// An IP address and a port.
     Address,
+    /// An IP address and a port, or the path of a Unix socket.
+    AddressOrSocket,
+    /// The permissions of a file.
+    Mode,
     Path,
     Flag,
     /// A whole number.
@@ -100,7 +104,19 @@ pub(crate) const OFF: &str = "off";
 const FOREVER: &str = "forever";
 
 pub(crate) const TEXT: Form<Text> = text(Shape::Text);
-pub(crate) const ADDRESS: Form<Text> = text(Shape::OrOff(&Shape::Address));
+pub(crate) const ADDRESS: Form<Text> = text(Shape::OrOff(&Shape::AddressOrSocket));
+/// Permissions of a file.
+pub(crate) const MODE: Form<u32> = Form {
+    shape: Shape::Mode,
+    read: |reader, table, key| {
+        let text = reader.text(table, key)?;
+        match parse_mode(&text.value) {
+            Ok(mode) => Some(mode),
+            Err(wrong) => reader.refuse_value(&text.place, &format!("{:?}: {wrong}", text.written)),
+        }
+    },
+    show: |mode| format!("{mode:04o}"),
+};
 pub(crate) const UPSTREAM: Form<Text> = text(Shape::Upstream);
 /// A text that may be empty, which means the same as no key.
 pub(crate) const REGISTRY: Form<Text> = Form {

@@ -8,9 +8,9 @@ use cache::ScrubSettings;
 use policy::access::Network;
 use policy::capacity::Wanted;
 use policy::eviction::CommonLimits;
-use server::TlsSettings;
+use server::{ListenAddress, SOCKET_FILE_PREFIX, SocketFile, TlsSettings};
 
-use super::address::{listeners_overlap, parse_listen};
+use super::address::{listeners_overlap, parse_listen, parse_socket_path};
 use super::environment::variable_of;
 use super::form::OFF;
 use super::key::Key;
@@ -245,7 +245,10 @@ fn read_admin(
     let token = keys::TOKEN_FILE.read(reader, admin);
     let listen = match keys::ADMIN_LISTEN.read(reader, admin) {
         Some(text) if text.value == OFF => return None,
-        Some(text) => claim_listener(reader, &text, taken)?,
+        Some(text) => match text.value.strip_prefix(SOCKET_FILE_PREFIX) {
+            Some(path) => ListenAddress::File(read_socket_file(reader, admin, &text, path)?),
+            None => claim_listener(reader, &text, taken)?.into(),
+        },
         None if admin.has(keys::ADMIN_LISTEN.name) => return None,
         None => {
             let default =
@@ -259,16 +262,34 @@ fn read_admin(
                 reader.refuse(&place, wrong);
                 return None;
             }
-            listen_default(keys::ADMIN_LISTEN.written(), taken)
+            listen_default(keys::ADMIN_LISTEN.written(), taken).into()
         }
     };
-    if !listen.ip().is_loopback() && !admin.has(keys::TOKEN_FILE.name) {
+    if listen.file().is_none() && admin.has(keys::SOCKET_MODE.name) {
+        let place = reader.place(admin, keys::SOCKET_MODE.name);
+        reader.warn(&place, "has no effect without listen = \"unix:/PATH\"; leave it out");
+    }
+    if listen.ip().is_some_and(|it| !it.ip().is_loopback()) && !admin.has(keys::TOKEN_FILE.name) {
         let place = reader.place(admin, keys::ADMIN_LISTEN.name);
         let wrong = "can be reached from other machines and needs a token; \
                      add token_file, or listen on 127.0.0.1";
         reader.refuse(&place, wrong);
     }
     Some(admin::Settings { listen, token, hosts: hosts.into_iter().map(|host| host.value).collect() })
+}
+
+/// The socket file of the admin listener. The commands find it from any working directory.
+fn read_socket_file(
+    reader: &mut Reader<'_>,
+    admin: &Table<'_>,
+    text: &Text,
+    path: &str,
+) -> Option<SocketFile> {
+    let mode = keys::SOCKET_MODE.value(reader, admin);
+    match parse_socket_path(path) {
+        Ok(path) => Some(SocketFile { path, mode }),
+        Err(wrong) => reader.refuse_value(&text.place, &format!("{:?}: {wrong}", text.written)),
+    }
 }
 
 /// An address that no other listener uses.

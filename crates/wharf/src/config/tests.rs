@@ -61,7 +61,7 @@ fn the_builtin_configuration_is_the_seven_public_registries() {
     );
     assert!(config.warnings.is_empty());
     assert_eq!(config.server.listen, ["0.0.0.0:5000".parse().unwrap()]);
-    assert_eq!(config.admin.unwrap().listen, "127.0.0.1:5001".parse().unwrap());
+    assert_eq!(config.admin.unwrap().listen.to_string(), "127.0.0.1:5001");
     assert_eq!(config.log, Log { level: tracing::Level::INFO, format: None, access: true });
     let hub = &config.registries[0];
     assert_eq!(hub.upstream.upstream.as_str(), "https://registry-1.docker.io/");
@@ -597,6 +597,50 @@ fn an_admin_listener_can_be_turned_off() {
     check_refused(
         "[server]\nlisten = \"127.0.0.1:5001\"\n[admin]\nlisten = \"${UNSET}\"\n",
         &["wharf.toml:4: admin.listen: the environment variable UNSET is not set or empty; set it"],
+    );
+}
+
+#[test]
+fn the_admin_listener_can_be_a_socket_file_and_then_needs_no_token() {
+    for (path, mode, expected) in [
+        ("unix:/run/wharf/admin.sock", "", 0o660),
+        ("unix:///run/wharf/admin.sock", "socket_mode = \"600\"\n", 0o600),
+        ("unix:/run/wharf/admin.sock", "socket_mode = \"0666\"\n", 0o666),
+    ] {
+        let config = parse(&format!("[admin]\nlisten = {path:?}\n{mode}"));
+        let listen = config.admin.unwrap().listen;
+        assert_eq!(listen.to_string(), "unix:/run/wharf/admin.sock");
+        assert_eq!(listen.file().unwrap().mode, expected, "{mode}");
+        assert!(listen.ip().is_none());
+    }
+    let file = "write the whole path of a file behind unix:, such as \"unix:/run/wharf/admin.sock\"";
+    for (written, expected) in [
+        ("unix:", file),
+        ("unix:admin.sock", file),
+        ("unix:/run/wharf/", file),
+        (
+            "unix:@wharf",
+            "a socket without a file has no permissions; write a path such as \"unix:/run/wharf/admin.sock\"",
+        ),
+        (
+            &format!("unix:/{}", "x".repeat(107)),
+            "the path of a socket has at most 107 bytes; use a shorter one",
+        ),
+    ] {
+        let text = format!("[admin]\nlisten = {written:?}\n");
+        check_refused(&text, &[&format!("wharf.toml:2: admin.listen: {written:?}: {expected}")]);
+    }
+    let octal = "these are no permissions; write three octal digits as for chmod, such as \"0660\"";
+    let owner = "the owner needs the right to read and to write; write \"0600\" or more";
+    for (written, expected) in
+        [("66", octal), ("0o660", octal), ("+60", octal), ("1660", octal), ("0066", owner)]
+    {
+        let text = format!("[admin]\nlisten = \"unix:/run/a\"\nsocket_mode = {written:?}\n");
+        check_refused(&text, &[&format!("wharf.toml:3: admin.socket_mode: {written:?}: {expected}")]);
+    }
+    check_warned(
+        "[admin]\nsocket_mode = \"0600\"\n",
+        &["wharf.toml:2: admin.socket_mode: has no effect without listen = \"unix:/PATH\"; leave it out"],
     );
 }
 

@@ -33,7 +33,7 @@ fn limited(files: bool, calls: bool, writable: &[&str]) -> Rights {
     let limit = |is_in_force: bool| if is_in_force { Ok(()) } else { Err(Unconfined::Unsupported("absent")) };
     let confinement = Confinement { files: limit(files), calls: limit(calls) };
     let writable = writable.iter().map(PathBuf::from).collect();
-    Rights { limits: Limits::InForce { confinement, writable }, made: Vec::new() }
+    Rights { limits: Limits::InForce { confinement, writable, sockets: Vec::new() }, made: Vec::new() }
 }
 
 fn refusals(rights: &Rights, config: &Config) -> Vec<String> {

@@ -12,7 +12,7 @@ fn config(text: &str) -> Config {
 /// Where a server of this configuration listens.
 fn listeners(config: &Config, own: Option<Ipv4Addr>) -> Listeners<'_> {
     let tls = config.server.tls.as_ref().map_or(&[][..], |tls| &tls.listen);
-    let admin = config.admin.as_ref().map(|admin| admin.listen);
+    let admin = config.admin.as_ref().map(|admin| &admin.listen);
     Listeners { plain: &config.server.listen, tls, admin, own }
 }
 

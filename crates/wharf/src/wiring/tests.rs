@@ -8,8 +8,10 @@ use super::*;
 #[test]
 fn a_failed_start_keeps_its_cause_and_prints_it_once() {
     let config = Config::parse("wharf.toml", "", &|_| None).unwrap();
-    let source =
-        BindError { address: "0.0.0.0:5000".parse().unwrap(), source: io::Error::from_raw_os_error(98) };
+    let source = BindError {
+        address: std::net::SocketAddr::from(([0, 0, 0, 0], 5000)).into(),
+        source: io::Error::from_raw_os_error(98),
+    };
     let error = StartError::Bind { text: binding::describe(&source, &config), source };
     let cause = error.source().and_then(|cause| cause.downcast_ref::<BindError>()).unwrap();
     assert_eq!(cause.source.kind(), io::ErrorKind::AddrInUse);

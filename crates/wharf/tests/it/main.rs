@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
+mod admin_socket;
 mod api;
 mod bandwidth;
 mod carry;

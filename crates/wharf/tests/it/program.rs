@@ -103,7 +103,14 @@ impl Program {
     }
 
     /// Runs a `command` that serves in `directory`, and waits until it listens.
-    pub(crate) fn run(directory: Arc<TempDir>, mut command: Command) -> Self {
+    pub(crate) fn run(directory: Arc<TempDir>, command: Command) -> Self {
+        let mut program = Self::run_without_admin(directory, command);
+        program.admin = program.address_behind("admin on http://");
+        program
+    }
+
+    /// The same for one whose admin listener has no port.
+    pub(crate) fn run_without_admin(directory: Arc<TempDir>, mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(LogLines::default());
         let (pipe, reader) = (child.stderr.take().unwrap(), Arc::clone(&log));
@@ -114,7 +121,6 @@ impl Program {
         let scheme =
             if program.wait_for_line("listening on ").contains("https://") { "https" } else { "http" };
         program.address = program.address_behind(&format!("listening on {scheme}://"));
-        program.admin = program.address_behind("admin on http://");
         program
     }
 

@@ -273,7 +273,16 @@ pub(crate) static ADMIN_LISTEN: Key<Text> = Key {
     form: form::ADDRESS,
     default: Preset::Written("127.0.0.1:5001"),
     reloadable: false,
-    doc: "Its address. Any address but loopback needs `token_file`.",
+    doc: "Its address, or `\"unix:/run/wharf/admin.sock\"`: a Unix socket, which only processes of this machine \
+          reach that may write to its file. Any address but loopback needs `token_file`; a socket needs none.",
+};
+
+pub(crate) static SOCKET_MODE: Key<u32> = Key {
+    name: "socket_mode",
+    form: form::MODE,
+    default: Preset::Value(0o660),
+    reloadable: false,
+    doc: "The permissions of the socket's file, in octal digits.",
 };
 
 pub(crate) static TOKEN_FILE: Key<Secret<String>> = Key {
@@ -297,7 +306,7 @@ pub(crate) static ADMIN_HOSTS: Key<Vec<Text>> = Key {
 pub(crate) static ADMIN: Section = Section {
     name: "admin",
     doc: "The second listener: metrics, health, and the API behind the commands; `GET /` lists what it offers.",
-    groups: &[Group { is_shared: false, keys: &[&ADMIN_LISTEN, &TOKEN_FILE, &ADMIN_HOSTS] }],
+    groups: &[Group { is_shared: false, keys: &[&ADMIN_LISTEN, &SOCKET_MODE, &TOKEN_FILE, &ADMIN_HOSTS] }],
     subsections: &[],
 };
 

@@ -87,6 +87,8 @@ fn words(shape: Shape) -> String {
         Shape::Registry => "registry name or alias",
         Shape::Upstream | Shape::Proxy => "URL",
         Shape::Address => "address",
+        Shape::AddressOrSocket => "address, `\"unix:/PATH\"`",
+        Shape::Mode => "permissions",
         Shape::Path => "path",
         Shape::Flag => "true or false",
         Shape::Count { unit: Unit::Bytes, .. } => "bytes",
