@@ -6,7 +6,7 @@ fn keys_of_other_programs_lead_to_ours() {
     for (key, expected) in [
         ("quota", "max_size"),
         ("Max-Bytes", "max_size"),
-        ("htpasswd", "a proxy in front"),
+        ("htpasswd", "users_file"),
         ("remoteurl", "upstream"),
         ("ttl", "tag_ttl"),
     ] {
