@@ -28,6 +28,9 @@ pub enum Kind {
     Containerd,
 }
 
+/// The names of a directory that are looked at for a store of wharf.
+const STORE_COUNT_MAX: usize = 1000;
+
 /// An open source.
 #[derive(Debug)]
 pub struct Source {
@@ -59,6 +62,16 @@ pub enum SourceError {
         /// The path.
         path: PathBuf,
     },
+    /// The directory is a store of wharf, or that of several.
+    #[error(
+        "{path} belongs to wharf: run `wharf export --all` where it comes from and import the archive, or copy \
+         it to the storage root while no wharf uses either",
+        path = path.display()
+    )]
+    Store {
+        /// The path.
+        path: PathBuf,
+    },
     /// The names of the images are elsewhere.
     #[error(
         "{path} has no names: containerd's database, io.containerd.metadata.v1.bolt/meta.db, is not beside it; \
@@ -81,6 +94,12 @@ pub enum SourceError {
     },
 }
 
+/// Whether the directory is a store of wharf. It has the same names as a registry's storage directory, and
+/// no other program's.
+fn is_store(directory: &Confined) -> io::Result<bool> {
+    Ok(directory.file(&["VERSION"])?.is_some() && directory.directory(&["quarantine"])?.is_some())
+}
+
 impl Source {
     /// Opens the directory at `path`. The file at `names` lists names and digests of images. Blocks.
     ///
@@ -88,7 +107,11 @@ impl Source {
     /// [`SourceError`].
     pub fn open(path: &Path, names: Option<&Path>) -> Result<Self, SourceError> {
         let failed = |source| SourceError::Io { path: path.to_owned(), source };
-        let (kind, root) = Self::recognise(path).map_err(failed)?.ok_or_else(|| Self::unknown(path))?;
+        if is_store(&Confined::open(path).map_err(failed)?).map_err(failed)? {
+            return Err(SourceError::Store { path: path.to_owned() });
+        }
+        let recognised = Self::recognise(path).map_err(failed)?;
+        let (kind, root) = recognised.ok_or_else(|| Self::unknown(path))?;
         let named = match (names, kind) {
             (Some(_), Kind::Registry) => return Err(SourceError::NeedlessNames { path: path.to_owned() }),
             (Some(list), _) => Some(read_names(list)?),
@@ -121,7 +144,23 @@ impl Source {
     }
 
     fn unknown(path: &Path) -> SourceError {
-        SourceError::Unknown { path: path.to_owned() }
+        let path = path.to_owned();
+        let has_stores = || -> io::Result<bool> {
+            let root = Confined::open(&path)?;
+            for name in root.names()?.into_iter().take(STORE_COUNT_MAX) {
+                if let Ok(Some(beneath)) = root.directory(&[&name])
+                    && is_store(&beneath)?
+                {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        // What cannot be read is not known.
+        match has_stores().unwrap_or(false) {
+            true => SourceError::Store { path },
+            false => SourceError::Unknown { path },
+        }
     }
 
     /// Which kind it is.

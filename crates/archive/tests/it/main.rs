@@ -307,6 +307,13 @@ fn a_path_that_is_no_source_is_refused_with_the_kinds_that_are() {
     let error = Source::open(directory.path(), None).unwrap_err();
     assert!(error.to_string().contains("docker/registry/v2"), "{error}");
     assert!(matches!(Source::open(&directory.path().join("none"), None), Err(SourceError::Io { .. })));
+    // A store of wharf looks like the storage directory of a registry, and holds nothing that one would.
+    let store = directory.path().join("docker.io");
+    drop(storage::fs::open(&store, telemetry::Metrics::new(&["test".to_owned()]).registry("test")).unwrap());
+    for path in [directory.path(), &store] {
+        let error = Source::open(path, None).unwrap_err();
+        assert!(error.to_string().contains("run `wharf export --all`"), "{error}");
+    }
 }
 
 #[tokio::test]

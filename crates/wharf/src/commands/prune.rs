@@ -48,6 +48,9 @@ pub(crate) fn prune(config: &Config, url: Option<&Url>, prune: &Prune<'_>) -> Re
     if prune.is_dry_run {
         return if is_shown { Ok(()) } else { Ok(print(&text)?) };
     }
+    if is_shown && total(&plan, "objects") == 0 {
+        return Ok(());
+    }
     if total(&plan, "objects") > 0 && !consent::is_given(prune.yes, "Remove them?")? {
         return Ok(print("nothing was removed\n")?);
     }
