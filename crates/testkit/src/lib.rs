@@ -21,6 +21,7 @@ mod sink;
 mod stand_in;
 mod stream;
 mod temp_store;
+mod world;
 
 pub use authority::{Authority, Certificate, Identity};
 pub use blob_source::{BlobSource, digest_of};
@@ -39,3 +40,4 @@ pub use program::{Program, Starting};
 pub use sink::Sink;
 pub use stand_in::{StandIn, StandInAnswer, StandInRequest};
 pub use temp_store::TempStore;
+pub use world::{World, WorldAnswer, WorldRequest, WorldTls};

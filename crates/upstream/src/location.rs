@@ -37,10 +37,16 @@ pub(crate) fn resolve_location(current: &Url, location: &[u8]) -> Result<Url, &'
     Ok(next)
 }
 
+/// Tells whether two URLs lead to the same server. A dot behind a name changes nothing (RFC 1034, section
+/// 3.1): else a host could lead back to the registry as if to another one.
 pub(crate) fn is_same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
-        && one.host() == other.host()
+        && host_without_dot(one) == host_without_dot(other)
         && one.port_or_known_default() == other.port_or_known_default()
+}
+
+fn host_without_dot(url: &Url) -> Option<&str> {
+    Some(url.host_str()?.trim_end_matches('.'))
 }
 
 /// Returns the host of a URL for messages, with its port unless that is the scheme's default.
@@ -51,3 +57,6 @@ pub(crate) fn host_of(url: &Url) -> String {
         None => host.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+mod graphs;
+
 use telemetry::Metrics;
 use url::Url;
 
