@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use upstream::{ClientLogin, LoginStatus, Upstream};
+use upstream::{AddressStatus, ClientLogin, LoginStatus, Upstream};
 
 use crate::error::PullError;
 use crate::offline::OfflineSwitch;
@@ -114,6 +114,11 @@ impl Asker {
     /// The upstream's logins, without a request.
     pub(crate) fn logins(&self) -> Vec<LoginStatus> {
         self.upstream.logins()
+    }
+
+    /// The upstream's addresses and their health, without a request.
+    pub(crate) fn addresses(&self) -> Vec<AddressStatus> {
+        self.upstream.addresses()
     }
 
     fn refuse_offline(&self) -> Result<(), PullError> {

@@ -12,7 +12,7 @@ use storage::{BlobStore, RecordStore};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upstream::{LoginStatus, Upstream};
+use upstream::{AddressStatus, LoginStatus, Upstream};
 
 use crate::answer::{BlobAnswer, CatalogAnswer, ListAnswer, ManifestAnswer, Want};
 use crate::asker::Asker;
@@ -206,6 +206,11 @@ impl Backend {
     /// The logins at the upstream, and what their sources say. No source is asked.
     pub fn logins(&self) -> Vec<LoginStatus> {
         self.asker.logins()
+    }
+
+    /// The addresses of the upstream and their health. No address gets a request.
+    pub fn addresses(&self) -> Vec<AddressStatus> {
+        self.asker.addresses()
     }
 
     /// Whether the upstream is asked with credentials or a certificate.

@@ -59,7 +59,7 @@ pub use scrub::{ScrubPace, ScrubSettings, Scrubber};
 pub use scrub_state::ScrubReport;
 pub use settings::Settings;
 pub use store_health::{StoreHealth, WriteTrouble};
-pub use upstream::{LoginState, LoginStatus};
+pub use upstream::{AddressStatus, LoginState, LoginStatus};
 pub use visibility::AnonymousUpstream;
 pub use warm::{RefreshError, Wanted, WarmError, WarmProgress, Warmed};
 pub use warm_room::KeptBlobs;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use oci::{Digest, Page, Repository};
 use policy::freshness;
 use storage::{StoreError, StoredList};
-use upstream::ListRequest;
+use upstream::{ListPage, ListRequest};
 
 use crate::answer::{CatalogAnswer, ListAnswer};
 use crate::asker::Asker;
@@ -156,6 +156,9 @@ impl Listings {
             let (repository, key) = flight_key.clone();
             async move {
                 let page = asking?.upstream().list(&request).await?;
+                if page.is_stand_in {
+                    refuse_old_page(&shared, &repository, &key, &page).await?;
+                }
                 let media_type =
                     page.media_type.map_or_else(|| "application/json".to_owned(), |it| it.to_string());
                 let list = StoredList {
@@ -197,6 +200,27 @@ impl Listings {
         stored.bytes = share.attach(stored.bytes);
         Ok(Some(answer(stored, Outcome::Stale, Some(age))))
     }
+}
+
+/// Refuses the page of a stand-in if another one is stored that may be served in an outage: wharf cannot know
+/// which of the two is newer, as with tags.
+///
+/// # Errors
+/// [`PullError::UpstreamUnavailable`].
+async fn refuse_old_page(
+    shared: &Shared,
+    repository: &Repository,
+    key: &str,
+    page: &ListPage,
+) -> Result<(), PullError> {
+    let Ok(Some(held)) = shared.records.list(repository, key).await else { return Ok(()) };
+    let age = shared.now().duration_since(held.seen_at).unwrap_or_default();
+    if held.bytes == page.bytes || !freshness::may_stand_in(age, &shared.rule()) {
+        return Ok(());
+    }
+    let text = "the first address of the upstream does not answer, and the list of another one may be older than the \
+                stored list";
+    Err(PullError::unavailable(text.to_owned()))
 }
 
 /// Stores a page if its content is new, or if the stored one is old, and if the store has room.

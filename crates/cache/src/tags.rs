@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use oci::{Digest, Repository, Tag};
+use policy::failover::may_stand_in_name;
 use policy::freshness::{self, TagPlan, TagRecord, Unreachable, Upstream404};
 use policy::head_trust::Stakes;
 use storage::HeldManifest;
@@ -118,7 +119,8 @@ impl Tags {
         {
             return Ok(hit.into());
         }
-        let pulled = Box::pin(self.pull_checked(repository, tag, record.as_ref(), (want, moves))).await;
+        let held = record.as_ref().map(|record| (record, plan));
+        let pulled = Box::pin(self.pull_checked(repository, tag, held, (want, moves))).await;
         let failed = match pulled {
             Ok(pulled) => return Ok(pulled),
             Err(failed) => failed,
@@ -162,12 +164,12 @@ impl Tags {
         &self,
         repository: &Repository,
         tag: &Tag,
-        record: Option<&TagRecord>,
+        held: Option<(&TagRecord, TagPlan)>,
         how: (Want, Moves),
     ) -> Result<Pulled, Failed> {
         let key = (repository.clone(), tag.clone());
         self.refused.check(&key)?;
-        let pulled = self.ask(repository, tag, record, how).await;
+        let pulled = self.ask(repository, tag, held, how).await;
         let said = pulled.as_ref().map(|_| ()).map_err(|failed| failed.error.clone());
         self.refused.remember(key, &said);
         pulled
@@ -178,16 +180,24 @@ impl Tags {
         &self,
         repository: &Repository,
         tag: &Tag,
-        record: Option<&TagRecord>,
+        held: Option<(&TagRecord, TagPlan)>,
         how: (Want, Moves),
     ) -> Result<Pulled, Failed> {
         let _client = self.asker.admit()?;
+        let record = held.map(|(record, _)| record);
         let mut asked_at = None;
         let pull = async {
             let stakes = if record.is_some() { Stakes::Held } else { Stakes::Nothing };
             let checked = self.check(repository, tag, stakes).await?;
             asked_at = Some(checked.asked_at);
             let check = checked.said?;
+            if check.is_stand_in && !may_stand_in_name(held, &check.digest) {
+                return Err(PullError::unavailable(format!(
+                    "the first address of the upstream does not answer, and another one says that {tag} names \
+                     {}, which may be older than the stored image",
+                    check.digest
+                )));
+            }
             if let Some(record) = record {
                 self.shared.metrics.revalidated(record.digest != check.digest);
             }

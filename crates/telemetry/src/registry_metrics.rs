@@ -16,8 +16,8 @@ use crate::declare::metrics;
 use crate::label::{RegistryLabel, label_set};
 use crate::series::{Counters, Histograms, OptionalGauge, SampledGauge, SampledGauges};
 use crate::values::{
-    Answered, BypassReason, Changed, Evicted, FillEnd, Kind, LeftAlone, LoginAsked, PullFailure, Source,
-    Status, StoreCall, Stored, UpstreamKind,
+    AddressPosition, Answered, BypassReason, Changed, Evicted, FillEnd, Kind, LeftAlone, LoginAsked,
+    PullFailure, Source, Status, StoreCall, Stored, UpstreamKind,
 };
 
 /// Upper bounds in seconds: from a warm manifest (under a millisecond) to the usual timeout of clients (30
@@ -37,6 +37,7 @@ label_set! { struct ByFailure { reason: PullFailure, } }
 label_set! { struct ByBypass { reason: BypassReason, } }
 label_set! { struct ByLeftAlone { reason: LeftAlone, } }
 label_set! { struct ByCall { call: StoreCall, } }
+label_set! { struct ByAddress { address: AddressPosition, } }
 label_set! { struct ByStored { kind: Stored, } }
 label_set! { struct ByChange { changed: Changed, } }
 label_set! { struct ByEvicted { reason: Evicted, } }
@@ -115,6 +116,9 @@ metrics! {
             => upstream_answer: Histograms<ByUpstreamKind> = Histograms::new(&UPSTREAM_ANSWER_SECONDS);
         "upstream_breaker_state", "State of the circuit breaker: 0 closed, 1 half open, 2 open"
             => breaker: Gauge = Gauge::default();
+        "upstream_address_up",
+        "Whether an address of an upstream with several gets requests: 1, or 0 while it rests after failures; by position"
+            => address_up: SampledGauges<ByAddress> = SampledGauges::default();
         "upstream_rate_limit", "Pulls that the upstream allows in its window"
             => rate_limit: OptionalGauge = OptionalGauge::new();
         "upstream_rate_limit_remaining", "Pulls that remain in the upstream's window"
@@ -333,6 +337,16 @@ impl RegistryMetrics {
     /// Sets the source of whether the registry is offline. Each scrape reads it.
     pub fn look_up_offline(&self, source: impl Fn() -> Option<bool> + Send + Sync + 'static) {
         self.offline.set_source(move || source().map(u64::from));
+    }
+
+    /// Sets the source of the health of the upstream's addresses, in order. Each scrape reads it. It is empty
+    /// for an upstream with one address.
+    pub fn look_up_addresses(&self, is_up: impl Fn() -> Vec<bool> + Send + Sync + 'static) {
+        self.address_up.set_source(move || {
+            let by =
+                |(address, is_up): (&AddressPosition, bool)| (ByAddress { address: *address }, is_up.into());
+            AddressPosition::ALL.iter().zip(is_up()).map(by).collect()
+        });
     }
 
     /// Sets the breaker's state: 0 closed, 1 half open, 2 open.

@@ -313,6 +313,28 @@ label! {
 }
 
 label! {
+    /// The position of an address in the list of an upstream.
+    pub(crate) enum AddressPosition {
+        /// The registry itself.
+        First = "1",
+        /// The first stand-in.
+        Second = "2",
+        /// The second one.
+        Third = "3",
+        /// The third one.
+        Fourth = "4",
+        /// The fourth one.
+        Fifth = "5",
+        /// The fifth one.
+        Sixth = "6",
+        /// The sixth one.
+        Seventh = "7",
+        /// The seventh one.
+        Eighth = "8",
+    }
+}
+
+label! {
     /// The kinds of stored objects.
     pub enum Stored {
         /// Verified blobs.

@@ -18,6 +18,7 @@ mod incoming;
 mod profile;
 mod program;
 mod sink;
+mod socks_proxy;
 mod stand_in;
 mod stream;
 mod temp_store;
@@ -38,6 +39,7 @@ pub use image::{
 pub use profile::{PROFILES, Played, Profile};
 pub use program::{Program, Starting};
 pub use sink::Sink;
+pub use socks_proxy::SocksProxy;
 pub use stand_in::{StandIn, StandInAnswer, StandInRequest};
 pub use temp_store::TempStore;
 pub use world::{World, WorldAnswer, WorldRequest, WorldTls};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use policy::no_proxy::NoProxy;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Proxy, retry};
 use rustls::ClientConfig;
@@ -16,7 +17,7 @@ use crate::error::causes;
 use crate::resolver::proxy_names::ProxyNames;
 use crate::resolver::race::Race;
 use crate::resolver::{GuardedResolver, SystemResolver};
-use crate::settings::{Settings, SettingsError, connect_timeout_max};
+use crate::settings::{ProxySettings, Settings, SettingsError, connect_timeout_max};
 use crate::tls::{self, Authorities};
 
 /// Idle connections kept per host: what a dozen parallel pulls use at once. Beyond that each request opens a
@@ -35,6 +36,8 @@ pub(crate) struct Clients {
     /// For every other host. It refuses internal addresses.
     pub(crate) guarded: ClientPair,
     proxy_hosts: HashSet<String>,
+    /// The hosts that are reached without the configured proxy.
+    no_proxy: NoProxy,
     /// Checks names that a proxy would resolve.
     pub(crate) proxy_names: Arc<ProxyNames>,
     /// Finds the address of a name that answers.
@@ -99,7 +102,7 @@ impl Clients {
     /// [`SettingsError`] for the first setting that cannot be used.
     pub(crate) fn new(settings: &Settings, authorities: &Authorities) -> Result<Self, SettingsError> {
         let proxies = match &settings.proxy {
-            Some(proxy) => vec![proxy.clone()],
+            Some(proxy) => vec![proxy.url.clone()],
             None => environment_proxies(),
         };
         let proxy_hosts: HashSet<_> = proxies.iter().filter_map(proxy_host).collect();
@@ -116,14 +119,15 @@ impl Clients {
                 builder.dns_resolver(guarded.clone())
             })?,
             proxy_hosts,
+            no_proxy: settings.proxy.as_ref().map(|proxy| proxy.no_proxy.clone()).unwrap_or_default(),
             proxy_names,
             race,
         })
     }
 
-    /// Whether requests may go through a proxy.
-    pub(crate) fn has_proxy(&self) -> bool {
-        !self.proxy_hosts.is_empty()
+    /// Whether a request to this URL may go through a proxy.
+    pub(crate) fn may_use_proxy(&self, url: &Url) -> bool {
+        !self.proxy_hosts.is_empty() && !self.no_proxy.covers(url)
     }
 
     /// Whether the URL names a proxy's host. The guarded resolver allows its address, so foreign text must
@@ -177,17 +181,24 @@ impl ClientPair {
 }
 
 /// The scheme is checked here, because reqwest silently ignores a proxy of an unknown kind.
-fn parse_proxy(proxy: &Url) -> Result<Proxy, SettingsError> {
+fn parse_proxy(settings: &ProxySettings) -> Result<Proxy, SettingsError> {
+    let ProxySettings { url: proxy, no_proxy } = settings;
     let is_known = matches!(proxy.scheme(), "http" | "https" | "socks4" | "socks4a" | "socks5" | "socks5h");
     if !is_known || proxy.host().is_none() {
         let reason = "an http, https or socks URL with a host is needed".to_owned();
         return Err(SettingsError::Proxy { reason, source: None });
     }
-    Proxy::all(proxy.clone()).map_err(|error| {
+    let all = Proxy::all(proxy.clone()).map_err(|error| {
         // The URL may hold a password.
         let error = error.without_url();
         SettingsError::Proxy { reason: causes(&error), source: Some(error.into()) }
-    })
+    })?;
+    if no_proxy.0.is_empty() {
+        return Ok(all);
+    }
+    // The library's own rules know no ports.
+    let (proxy, no_proxy) = (proxy.clone(), no_proxy.clone());
+    Ok(Proxy::custom(move |url| (!no_proxy.covers(url)).then(|| proxy.clone())))
 }
 
 /// The proxies that reqwest takes from the environment.

@@ -96,9 +96,25 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// The addresses of this upstream and their health, in the order of the configuration.
+    fn addresses(&self) -> Vec<AddressStatus> {
+        Vec::new()
+    }
+
     /// Closes all idle connections, and ends requests that the upstream makes by itself. Callers end their
     /// own requests by dropping them. A later request opens new connections.
     fn disconnect(&self);
+}
+
+/// An address of an upstream, for operators.
+#[derive(Clone, Debug)]
+pub struct AddressStatus {
+    /// Its URL, without the final slash.
+    pub url: String,
+    /// Whether it failed, so that requests go to the other addresses first until a probe finds it again.
+    pub is_resting: bool,
+    /// The failure that began the rest.
+    pub failure: Option<Error>,
 }
 
 /// An upstream's description of a manifest.
@@ -119,6 +135,9 @@ pub struct ManifestHead {
     pub media_type: Option<MediaType>,
     /// `Content-Length`, in bytes; never zero, which no manifest has.
     pub size: Option<u64>,
+    /// Whether another than the first address of the upstream gave it. Its word on a tag may be old
+    /// (`policy::failover`).
+    pub is_stand_in: bool,
 }
 
 /// A manifest, not verified.
@@ -130,6 +149,9 @@ pub struct ManifestBody {
     pub media_type: Option<MediaType>,
     /// `Docker-Content-Digest`, when it is there and a digest: the header's claim.
     pub digest: Option<Digest>,
+    /// Whether another than the first address of the upstream gave it. Its word on a tag may be old
+    /// (`policy::failover`).
+    pub is_stand_in: bool,
 }
 
 /// The claims in the answer about a blob.
@@ -214,4 +236,7 @@ pub struct ListPage {
     pub next: Option<String>,
     /// `OCI-Filters-Applied`.
     pub filters_applied: Option<String>,
+    /// Whether another than the first address of the upstream gave it. Its word on a tag may be old
+    /// (`policy::failover`).
+    pub is_stand_in: bool,
 }

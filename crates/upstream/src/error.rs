@@ -134,6 +134,12 @@ impl Error {
         })
     }
 
+    /// The same error, which also says how the other addresses of the upstream failed.
+    pub(crate) fn beside<'a>(self, others: impl Iterator<Item = &'a Self>) -> Self {
+        let others: String = others.map(|other| format!("; {other}")).collect();
+        self.change(|inner| inner.detail.push_str(&others))
+    }
+
     pub(crate) fn without_retry(self) -> Self {
         self.change(|inner| inner.is_retryable = false)
     }

@@ -39,6 +39,7 @@ pub(crate) struct BodyLimit<'a> {
 /// Counts the attempts of one operation.
 struct Attempts<'a> {
     transport: &'a Transport,
+    has_stand_ins: bool,
     is_further: bool,
     made: u32,
     /// The error of the attempt before.
@@ -56,7 +57,7 @@ pub(crate) async fn open(
     operation: &Operation,
     deadline: Instant,
 ) -> Result<Reply, Error> {
-    let mut attempts = Attempts::new(&registry.transport, operation);
+    let mut attempts = Attempts::new(registry, operation);
     let mut allowance = Allowance::until(deadline);
     loop {
         match attempt(registry, repository, operation, &mut allowance).await {
@@ -80,7 +81,7 @@ pub(crate) async fn read(
     limit: BodyLimit<'_>,
     deadline: Instant,
 ) -> Result<Document, Error> {
-    let mut attempts = Attempts::new(&registry.transport, operation);
+    let mut attempts = Attempts::new(registry, operation);
     let mut allowance = Allowance::until(deadline);
     loop {
         let read = match attempt(registry, repository, operation, &mut allowance).await {
@@ -145,11 +146,13 @@ async fn collect(
 }
 
 impl<'a> Attempts<'a> {
-    fn new(transport: &'a Transport, operation: &Operation) -> Self {
+    fn new(registry: &'a Registry, operation: &Operation) -> Self {
+        let transport = &registry.transport;
         if !operation.is_further {
             transport.deposit();
         }
-        Self { transport, is_further: operation.is_further, made: 1, before: None }
+        let has_stand_ins = registry.has_stand_ins;
+        Self { transport, has_stand_ins, is_further: operation.is_further, made: 1, before: None }
     }
 
     /// Waits for the next attempt.
@@ -161,7 +164,8 @@ impl<'a> Attempts<'a> {
         if error.kind() == ErrorKind::Resting {
             return Err(self.before.take().unwrap_or(error));
         }
-        if !error.retryable() || self.made == ATTEMPT_COUNT_MAX || self.is_further {
+        let is_for_stand_in = self.has_stand_ins && error.is_unconnected();
+        if !error.retryable() || self.made == ATTEMPT_COUNT_MAX || self.is_further || is_for_stand_in {
             return Err(error);
         }
         let pause = backoff(self.made + 1, fastrand::u64(..));

@@ -29,7 +29,7 @@ pub(crate) struct Gate {
     registry: String,
     host: String,
     /// The URL of wharf's own probe.
-    probe: Url,
+    pub(crate) probe: Url,
     metrics: Arc<RegistryMetrics>,
     role: HostRole,
     inner: Mutex<Inner>,
@@ -322,7 +322,7 @@ fn failure_of(sent: &Result<Response, Error>, host: &str) -> Option<Error> {
 }
 
 /// Classifies a result. A status from 502 on says that a server behind the host failed.
-fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
+pub(crate) fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
     match sent {
         Ok(response) => match response.status().as_u16() {
             ..400 => RequestOutcome::Served,
@@ -337,6 +337,22 @@ fn outcome_of(sent: &Result<Response, Error>) -> RequestOutcome {
     }
 }
 
+/// Returns the request of a probe, which holds nothing of a client's.
+pub(crate) fn version_request(url: &Url) -> Outgoing {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let group = Arc::new(TargetGroup { repository: String::new(), kind: TargetKind::Manifests });
+    Outgoing {
+        kind: UpstreamKind::Version,
+        method: Method::GET,
+        url: url.clone(),
+        headers,
+        body: None,
+        target: Arc::new(Target { group, is_head: false, reference: String::new() }),
+        is_further: false,
+    }
+}
+
 /// A probe in flight.
 struct Probing {
     gate: Arc<Gate>,
@@ -345,18 +361,7 @@ struct Probing {
 
 impl Probing {
     async fn run(mut self, transport: Transport, mut closing: watch::Receiver<()>) {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let group = Arc::new(TargetGroup { repository: String::new(), kind: TargetKind::Manifests });
-        let outgoing = Outgoing {
-            kind: UpstreamKind::Version,
-            method: Method::GET,
-            url: self.gate.probe.clone(),
-            headers,
-            body: None,
-            target: Arc::new(Target { group, is_head: false, reference: String::new() }),
-            is_further: false,
-        };
+        let outgoing = version_request(&self.gate.probe);
         let mut allowance = Allowance::until(Instant::now() + transport.header_timeout);
         let sent = tokio::select! {
             biased;

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use policy::host_health::Target;
+use policy::host_health::{RequestOutcome, Target};
 use policy::lru::LruMap;
 use reqwest::Response;
 use telemetry::RegistryMetrics;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::error::Error;
-use crate::gate::{Gate, HostRole};
+use crate::gate::{Gate, HostRole, outcome_of, version_request};
 use crate::location::host_of;
 use crate::transport::{Allowance, Outgoing, Transport};
 
@@ -35,8 +36,13 @@ pub(crate) struct Gates {
 
 impl Gates {
     /// Makes the gates of a registry with the root `root`, and of the hosts that it redirects to.
-    pub(crate) fn of_registry(registry: &str, metrics: Arc<RegistryMetrics>, root: &Url) -> Self {
-        let gate = Gate::new(registry, metrics.clone(), HostRole::Registry, root.clone(), REMEMBERED_MAX);
+    pub(crate) fn of_registry(
+        registry: &str,
+        metrics: Arc<RegistryMetrics>,
+        root: &Url,
+        role: HostRole,
+    ) -> Self {
+        let gate = Gate::new(registry, metrics.clone(), role, root.clone(), REMEMBERED_MAX);
         Self { home: Some((host_of(root), gate)), ..Self::of_others(registry, metrics) }
     }
 
@@ -66,6 +72,18 @@ impl Gates {
         let sent = transport.send(outgoing, allowance).await;
         permit.report(&sent);
         sent
+    }
+
+    /// Tells whether the registry's own host answers a probe: any answer below 502 counts. The result is not
+    /// recorded here.
+    pub(crate) async fn is_home_up(&self, transport: &Transport) -> bool {
+        let Some((_, gate)) = &self.home else { return false };
+        let mut allowance = Allowance::until(Instant::now() + transport.header_timeout);
+        let sent = transport.send(&version_request(&gate.probe), &mut allowance).await;
+        !matches!(
+            outcome_of(&sent),
+            RequestOutcome::Failed | RequestOutcome::NotConnected | RequestOutcome::Abandoned
+        )
     }
 
     /// `host` answered 429 to this path.

@@ -13,7 +13,7 @@ use crate::location::host_of;
 use crate::transport::{Allowance, Failure, Outgoing, Transport};
 
 /// The share of the header timeout before the second request: 4 of 10 s.
-const SILENCE: f32 = 0.4;
+pub(crate) const SILENCE: f32 = 0.4;
 /// The share of it that must remain for the second request.
 const REST_MIN: f32 = 0.2;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use budget::Memory;
+use futures_util::FutureExt;
 use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use policy::realm::UpstreamScope;
@@ -13,10 +14,12 @@ use crate::auth::Auth;
 use crate::base::{BaseLocator, BaseSetting};
 use crate::clients::Connections;
 use crate::contract::{
-    BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest, LoginStatus,
-    ManifestBody, Upstream,
+    AddressStatus, BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest,
+    LoginStatus, ManifestBody, ManifestHead, Upstream,
 };
 use crate::error::Error;
+use crate::failover::Addresses;
+use crate::gate::HostRole;
 use crate::gates::Gates;
 use crate::head_trust::RepositoryHeadTrust;
 use crate::registry::Registry;
@@ -25,10 +28,10 @@ use crate::tls::Authorities;
 use crate::transport::Transport;
 use crate::{blob, list, login_check, manifest};
 
-/// A registry reached over HTTP. Building one opens no connection.
+/// A registry reached over HTTP, at one or several addresses. Building one opens no connection.
 #[derive(Debug)]
 pub struct HttpUpstream {
-    registry: Registry,
+    addresses: Arc<Addresses>,
 }
 
 impl HttpUpstream {
@@ -42,12 +45,13 @@ impl HttpUpstream {
         authorities: &Authorities,
         metrics: Arc<RegistryMetrics>,
     ) -> Result<Self, SettingsError> {
-        Self::build(settings, authorities, metrics, false)
+        Self::build(&settings, authorities, &metrics, false)
     }
 
     /// Makes the same upstream without its logins and its client certificate: it sees what everyone sees. It
     /// shares no connection, no token, no pause and no breaker with the other one, so a limit on requests
-    /// without a login delays no request that has one.
+    /// without a login delays no request that has one. It knows the first address alone: a stand-in that
+    /// gives content to everyone does not say that the registry does.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -57,61 +61,78 @@ impl HttpUpstream {
         metrics: Arc<RegistryMetrics>,
     ) -> Result<Self, SettingsError> {
         let credentials = credentials::Settings::default();
-        let settings = Settings { credentials, client_identity: None, ..settings };
-        Self::build(settings, authorities, metrics, true)
+        let settings = Settings { credentials, client_identity: None, stand_ins: Vec::new(), ..settings };
+        Self::build(&settings, authorities, &metrics, true)
     }
 
     fn build(
-        settings: Settings,
+        settings: &Settings,
         authorities: &Authorities,
-        metrics: Arc<RegistryMetrics>,
+        metrics: &Arc<RegistryMetrics>,
         is_aside: bool,
     ) -> Result<Self, SettingsError> {
-        let base_locator = BaseLocator::new(BaseSetting::read(&settings.upstream)?);
-        let root = &base_locator.likely().root;
-        let trusted = settings.trusted_hosts.iter().map(|text| {
-            text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source })
-        });
-        let upstream_scope =
-            UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
-        let transport = Arc::new(Transport {
-            registry: settings.name.clone(),
-            connections: Connections::new(&settings, authorities)?,
-            upstream_scope,
-            metrics: metrics.clone(),
-            memory: Memory::default(),
-            header_timeout: settings.header_timeout,
-            budget: Arc::default(),
-        });
-        let gates = Arc::new(match is_aside {
-            true => Gates::of_others(&settings.name, metrics.clone()),
-            false => Gates::of_registry(&settings.name, metrics.clone(), root),
-        });
-        let auth = Auth::new(&settings, authorities, metrics);
-        let header_timeout = settings.header_timeout;
-        let [manifest_head_trust, blob_head_trust] =
-            [(); 2].map(|()| Arc::new(RepositoryHeadTrust::of(root)));
-        let registry = Registry {
-            transport,
-            gates,
-            auth,
-            base_locator: Arc::new(base_locator),
-            manifest_head_trust,
-            blob_head_trust,
-            header_timeout,
-            is_aside,
+        let has_stand_ins = !settings.stand_ins.is_empty();
+        let registry = |(at, settings): (usize, Settings)| {
+            let role = if at == 0 { HostRole::Registry } else { HostRole::Other };
+            let registry = registry(&settings, authorities, metrics, (!is_aside).then_some(role))?;
+            Ok(Registry { has_stand_ins, ..registry })
         };
-        Ok(Self { registry })
+        let registries = settings.of_addresses().into_iter().enumerate().map(registry);
+        Ok(Self { addresses: Arc::new(Addresses::new(registries.collect::<Result<_, SettingsError>>()?)) })
     }
 
     /// Sets the memory budget, which other upstreams may share. It precedes the first
     /// [`for_client`](Upstream::for_client).
     #[must_use]
     pub fn with_memory(mut self, memory: Memory) -> Self {
-        let transport = Arc::get_mut(&mut self.registry.transport);
-        transport.expect("no client has a way to it yet").memory = memory;
+        if let Some(addresses) = Arc::get_mut(&mut self.addresses) {
+            addresses.set_memory(&memory);
+        }
         self
     }
+}
+
+/// Makes the state of one address. `role` is that of its host; `None`: its requests go beside those of the
+/// registry's account.
+fn registry(
+    settings: &Settings,
+    authorities: &Authorities,
+    metrics: &Arc<RegistryMetrics>,
+    role: Option<HostRole>,
+) -> Result<Registry, SettingsError> {
+    let base_locator = BaseLocator::new(BaseSetting::read(&settings.upstream)?);
+    let root = &base_locator.likely().root;
+    let trusted = settings
+        .trusted_hosts
+        .iter()
+        .map(|text| text.parse().map_err(|source| SettingsError::TrustedHost { text: text.clone(), source }));
+    let upstream_scope = UpstreamScope::new(settings.upstream.clone(), trusted.collect::<Result<_, _>>()?);
+    let transport = Arc::new(Transport {
+        registry: settings.name.clone(),
+        connections: Connections::new(settings, authorities)?,
+        upstream_scope,
+        metrics: metrics.clone(),
+        memory: Memory::default(),
+        header_timeout: settings.header_timeout,
+        budget: Arc::default(),
+    });
+    let gates = match role {
+        None => Gates::of_others(&settings.name, metrics.clone()),
+        Some(role) => Gates::of_registry(&settings.name, metrics.clone(), root, role),
+    };
+    let [manifest_head_trust, blob_head_trust] = [(); 2].map(|()| Arc::new(RepositoryHeadTrust::of(root)));
+    Ok(Registry {
+        address: settings.upstream.clone(),
+        transport,
+        gates: Arc::new(gates),
+        auth: Auth::new(settings, authorities, metrics.clone()),
+        base_locator: Arc::new(base_locator),
+        manifest_head_trust,
+        blob_head_trust,
+        header_timeout: settings.header_timeout,
+        is_aside: role != Some(HostRole::Registry),
+        has_stand_ins: false,
+    })
 }
 
 #[async_trait]
@@ -122,7 +143,13 @@ impl Upstream for HttpUpstream {
         reference: &Reference,
         stakes: Stakes,
     ) -> Result<Described, Error> {
-        manifest::describe(&self.registry, repository, reference, stakes).await
+        let describe = |registry| manifest::describe(registry, repository, reference, stakes).boxed();
+        let given = self.addresses.ask(describe).await?;
+        let is_stand_in = given.is_stand_in();
+        Ok(match given.value {
+            Described::Head(head) => Described::Head(ManifestHead { is_stand_in, ..head }),
+            Described::Whole(body) => Described::Whole(ManifestBody { is_stand_in, ..body }),
+        })
     }
 
     async fn get_manifest(
@@ -130,7 +157,10 @@ impl Upstream for HttpUpstream {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<ManifestBody, Error> {
-        manifest::get(&self.registry, repository, reference).await
+        let given =
+            self.addresses.ask(|registry| manifest::get(registry, repository, reference).boxed()).await?;
+        let is_stand_in = given.is_stand_in();
+        Ok(ManifestBody { is_stand_in, ..given.value })
     }
 
     async fn head_blob(
@@ -139,7 +169,8 @@ impl Upstream for HttpUpstream {
         digest: &Digest,
         stakes: Stakes,
     ) -> Result<BlobHead, Error> {
-        blob::head(&self.registry, repository, digest, stakes).await
+        let head = |registry| blob::head(registry, repository, digest, stakes).boxed();
+        Ok(self.addresses.ask(head).await?.value)
     }
 
     async fn get_blob(
@@ -148,31 +179,47 @@ impl Upstream for HttpUpstream {
         digest: &Digest,
         range: BlobRange,
     ) -> Result<BlobStream, Error> {
-        blob::get(&self.registry, repository, digest, range).await
+        let get = |registry| blob::get(registry, repository, digest, range).boxed();
+        let given = match range {
+            BlobRange::Further(_) | BlobRange::Last(_) => self.addresses.ask_one(digest, get).await?,
+            BlobRange::Whole | BlobRange::From(_) | BlobRange::Span(_) => {
+                self.addresses.ask_for_blob(digest, get).await?
+            }
+        };
+        Ok(self.addresses.watched(digest, given))
     }
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
-        list::get(&self.registry, request).await
+        let given = self.addresses.ask(|registry| list::get(registry, request).boxed()).await?;
+        let is_stand_in = given.is_stand_in();
+        Ok(ListPage { is_stand_in, ..given.value })
     }
 
     fn logins(&self) -> Vec<LoginStatus> {
-        self.registry.auth.statuses()
+        self.addresses.registries().flat_map(|registry| registry.auth.statuses()).collect()
     }
 
+    /// A client's login goes to the first address alone: a stand-in does not say what the registry lets the
+    /// client read.
     fn for_client(&self, login: Option<ClientLogin>) -> Option<Arc<dyn Upstream>> {
-        Some(Arc::new(Self { registry: self.registry.for_client(login) }))
+        let registry = self.addresses.first().for_client(login);
+        Some(Arc::new(Self { addresses: Arc::new(Addresses::new(vec![registry])) }))
     }
 
     async fn check_login(&self) -> Result<(), Error> {
-        login_check::check(&self.registry).await
+        login_check::check(self.addresses.first()).await
     }
 
     fn has_login_worked(&self) -> bool {
-        self.registry.auth.has_login_worked()
+        self.addresses.first().auth.has_login_worked()
+    }
+
+    fn addresses(&self) -> Vec<AddressStatus> {
+        self.addresses.statuses()
     }
 
     fn disconnect(&self) {
-        self.registry.transport.connections.close();
+        self.addresses.registries().for_each(|registry| registry.transport.connections.close());
     }
 }
 

@@ -14,6 +14,7 @@ mod contract;
 mod diagnosis;
 mod error;
 mod exchange;
+mod failover;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -43,8 +44,8 @@ mod transport;
 mod whole_body;
 
 pub use contract::{
-    BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest, LoginState, LoginStatus,
-    ManifestBody, ManifestHead, Upstream,
+    AddressStatus, BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest,
+    LoginState, LoginStatus, ManifestBody, ManifestHead, Upstream,
 };
 pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;
@@ -52,5 +53,5 @@ pub use list::LIST_BYTES_MAX;
 pub use oci::MANIFEST_BYTES_MAX;
 pub use probe::{Login, LoginCheck, Probe, Reached};
 pub use service_client::ServiceClient;
-pub use settings::{Settings, SettingsError, connect_timeout_max};
+pub use settings::{ProxySettings, Settings, SettingsError, UPSTREAM_ADDRESS_COUNT_MAX, connect_timeout_max};
 pub use tls::Authorities;

@@ -50,6 +50,7 @@ pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<Li
         next: next_query(links, &operation.url),
         filters_applied: filters.map(str::to_owned),
         bytes: document.bytes,
+        is_stand_in: false,
     })
 }
 

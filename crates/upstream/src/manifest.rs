@@ -57,6 +57,7 @@ async fn head(
         digest: claimed_digest(headers),
         media_type: media_type(headers),
         size: content_length(headers).filter(|size| *size > 0),
+        is_stand_in: false,
     })
 }
 
@@ -72,6 +73,7 @@ pub(crate) async fn get(
         media_type: media_type(&document.headers),
         digest: claimed_digest(&document.headers),
         bytes: document.bytes,
+        is_stand_in: false,
     })
 }
 

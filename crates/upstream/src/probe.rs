@@ -164,7 +164,7 @@ impl Probe {
                 let text = "does not answer in time; check the address, and that no firewall is in between";
                 return Error::new(ErrorKind::TimedOut, host, text);
             }
-            let detail = diagnosis::describe(&error, url, self.clients.has_proxy(), Reader::Operator);
+            let detail = diagnosis::describe(&error, url, self.clients.may_use_proxy(url), Reader::Operator);
             Error::new(kind, host, detail).with_source(error)
         })
     }

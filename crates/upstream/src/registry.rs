@@ -18,6 +18,8 @@ use crate::transport::Transport;
 /// One registry, as its operations need it.
 #[derive(Debug)]
 pub(crate) struct Registry {
+    /// The configured address.
+    pub(crate) address: Url,
     pub(crate) transport: Arc<Transport>,
     pub(crate) gates: Arc<Gates>,
     pub(crate) auth: Auth,
@@ -26,9 +28,11 @@ pub(crate) struct Registry {
     pub(crate) blob_head_trust: Arc<RepositoryHeadTrust>,
     /// The longest wait for the head of one answer.
     pub(crate) header_timeout: Duration,
-    /// Whether its requests go beside those of the registry's account. Then the metrics show the health and
-    /// the limits of the other ones.
+    /// Whether its requests go beside those of the registry's account, or to a stand-in. Then the metrics
+    /// show the health and the limits of the other ones.
     pub(crate) is_aside: bool,
+    /// Whether the upstream has other addresses, which are asked at once if this one cannot be reached.
+    pub(crate) has_stand_ins: bool,
 }
 
 impl Registry {
@@ -56,6 +60,8 @@ impl Registry {
             base_locator: Arc::clone(&self.base_locator),
             manifest_head_trust: Arc::clone(&self.manifest_head_trust),
             blob_head_trust: Arc::clone(&self.blob_head_trust),
+            address: self.address.clone(),
+            has_stand_ins: false,
             ..*self
         }
     }

@@ -75,6 +75,11 @@ impl SystemResolver {
     }
 
     async fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+        // Before a SOCKS proxy, the HTTP client resolves hosts that the URL names by an address, too.
+        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        if let Ok(address) = bare.parse() {
+            return Ok(vec![address]);
+        }
         let loaded = self.loaded().await?;
         let listed = loaded.listed(name)?;
         if !listed.is_empty() {

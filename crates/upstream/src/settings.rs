@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use policy::no_proxy::NoProxy;
 use policy::realm::TrustedHostError;
 use secret::{RedactedUrl, Secret};
 use url::Url;
@@ -16,6 +17,9 @@ pub struct Settings {
     /// prefix of each repository's name, and the path before it leads to the root. Without such a part it is
     /// one or the other, and requests find out which.
     pub upstream: Url,
+    /// Further addresses of the same registry, which stand in for the first one while it fails, in this
+    /// order. At most [`UPSTREAM_ADDRESS_COUNT_MAX`] addresses are useful.
+    pub stand_ins: Vec<Url>,
     /// Where the logins come from.
     pub credentials: credentials::Settings,
     /// PEM files with certificate authorities to trust beside the system's and the bundled ones.
@@ -28,7 +32,7 @@ pub struct Settings {
     /// private address, and get the client certificate.
     pub trusted_hosts: Vec<String>,
     /// A proxy for all requests; `None` uses the environment's.
-    pub proxy: Option<Url>,
+    pub proxy: Option<ProxySettings>,
     /// The longest wait for a connection: name resolution, TCP and TLS together.
     pub connect_timeout: Duration,
     /// The longest wait for the head of one answer, and for a whole manifest.
@@ -36,6 +40,32 @@ pub struct Settings {
     /// The longest silence within a body.
     pub idle_timeout: Duration,
 }
+
+/// A proxy, and the hosts that are reached without it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// The proxy's URL, with a login if it needs one.
+    pub url: Url,
+    /// The hosts that are reached without it.
+    pub no_proxy: NoProxy,
+}
+
+impl ProxySettings {
+    /// A proxy for all hosts.
+    pub fn new(url: Url) -> Self {
+        Self { url, no_proxy: NoProxy::default() }
+    }
+}
+
+impl fmt::Debug for ProxySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = RedactedUrl::from(self.url.clone());
+        f.debug_struct("ProxySettings").field("url", &url).field("no_proxy", &self.no_proxy).finish()
+    }
+}
+
+/// The most addresses of one upstream.
+pub const UPSTREAM_ADDRESS_COUNT_MAX: usize = 8;
 
 /// Returns the longest connect timeout: nine tenths of the header timeout, so that a timeout while connecting
 /// is reported as such.
@@ -56,6 +86,7 @@ impl Settings {
         Self {
             name: name.into(),
             upstream,
+            stand_ins: Vec::new(),
             credentials: credentials::Settings::default(),
             ca: Vec::new(),
             client_identity: None,
@@ -69,17 +100,27 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The settings of each address alone, in order.
+    pub fn of_addresses(&self) -> Vec<Self> {
+        let alone =
+            |upstream: &Url| Self { upstream: upstream.clone(), stand_ins: Vec::new(), ..self.clone() };
+        std::iter::once(&self.upstream).chain(&self.stand_ins).map(alone).collect()
+    }
+}
+
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("name", &self.name)
             .field("upstream", &RedactedUrl::from(self.upstream.clone()))
+            .field("stand_ins", &self.stand_ins.iter().cloned().map(RedactedUrl::from).collect::<Vec<_>>())
             .field("credentials", &self.credentials)
             .field("ca", &self.ca.len())
             .field("client_identity", &self.client_identity)
             .field("insecure_skip_verify", &self.insecure_skip_verify)
             .field("trusted_hosts", &self.trusted_hosts)
-            .field("proxy", &self.proxy.clone().map(RedactedUrl::from))
+            .field("proxy", &self.proxy)
             .field("connect_timeout", &self.connect_timeout)
             .field("header_timeout", &self.header_timeout)
             .field("idle_timeout", &self.idle_timeout)

@@ -19,7 +19,7 @@ use crate::diagnosis::{self, Reader};
 use crate::location::host_of;
 use crate::resolver::SystemResolver;
 use crate::resolver::race::Race;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{ProxySettings, Settings, SettingsError};
 use crate::tls::{self, Authorities};
 
 /// The client for token services. It is made when the first source needs it: most registries have none.
@@ -74,7 +74,9 @@ impl HttpClient for TokenServices {
         for (name, value) in &request.fields {
             sending = sending.header(*name, value.expose().as_str());
         }
-        let has_proxy = request.reach == Reach::Network && self.settings.proxy.is_some();
+        let is_proxied = |proxy: &ProxySettings| !proxy.no_proxy.covers(&request.url);
+        let has_proxy =
+            request.reach == Reach::Network && self.settings.proxy.as_ref().is_some_and(is_proxied);
         let got = async {
             let answer = sending.body(request.body.expose().clone()).send().await;
             read(answer.map_err(|error| failure(error, &request.url, has_proxy))?, &request.url).await

@@ -143,7 +143,7 @@ impl Transport {
             refuse_internal(&clients, url).await?;
             &clients.guarded
         };
-        let has_proxy = clients.has_proxy();
+        let has_proxy = clients.may_use_proxy(url);
         match self.send_hedged(pair, outgoing, allowance).await {
             Ok(response) => Ok(response),
             Err(failure) if failure.is_broken_connection() && allowance.may_resend => {
@@ -251,7 +251,7 @@ impl Failure {
 async fn refuse_internal(clients: &Clients, url: &Url) -> Result<(), Error> {
     let inside = match url.host().map(|host| (address::check_host(&host), host)) {
         Some((Ok(()), _)) if clients.is_proxy(url) => "the proxy".to_owned(),
-        Some((Ok(()), Host::Domain(name))) if clients.has_proxy() => match address::check_name(name) {
+        Some((Ok(()), Host::Domain(name))) if clients.may_use_proxy(url) => match address::check_name(name) {
             Ok(()) => {
                 let looked_up = clients.proxy_names.check(name).await;
                 return looked_up.map_err(|refused| refused_internal(url, &refused));

@@ -277,7 +277,7 @@ fn read<'a>(
             tables.registry_accesses.push(own_access);
             registry_tables.push(table.clone());
             registry::warn_of_size(reader, table, &registry, room.max);
-            upstreams.push((upstream, registry.upstream.upstream.clone()));
+            upstreams.extend(addresses_of(&upstream, &registry));
             registries.push(registry);
             places.push(place);
         }
@@ -369,6 +369,12 @@ fn check_default_registry(reader: &mut Reader<'_>, text: &Text, claims: &Claims)
         None => "name one that has a [[registry]]".to_owned(),
     };
     reader.refuse(&text.place, format!("there is no registry {:?}; {advice}", text.written));
+}
+
+/// The addresses of a registry's upstream, with the place of the key.
+fn addresses_of(place: &Place, registry: &Registry) -> Vec<(Place, Url)> {
+    let addresses = registry.upstream.of_addresses().into_iter();
+    addresses.map(|address| (place.clone(), address.upstream)).collect()
 }
 
 /// Refuses upstreams that lead back to wharf: each request would cause another one without end.

@@ -12,13 +12,13 @@ use upstream::{Authorities, Login, LoginCheck, Probe, Reached};
 use crate::config::{Config, Registry};
 use crate::report::push_table;
 
-/// The most registries that are checked at the same time.
+/// The most addresses that are checked at the same time.
 const CHECK_COUNT_MAX: usize = 32;
 
-/// The longest wait for one registry, from the first request to the last answer.
+/// The longest wait for one address, from the first request to the last answer.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// The result of checking one registry.
+/// The result of checking one address of a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The configuration forbids requests to it.
@@ -43,16 +43,19 @@ pub(crate) async fn check(config: &Config) -> Verdict {
     let places = Arc::new(Semaphore::new(CHECK_COUNT_MAX));
     let mut checks = JoinSet::new();
     for (index, registry) in config.registries.iter().enumerate() {
-        let probe = (!registry.cache.tags.offline).then(|| Probe::new(&registry.upstream, &authorities));
-        let places = Arc::clone(&places);
-        checks.spawn(async move {
-            let _place = places.acquire_owned().await.expect("the places are never closed");
-            (index, outcome(probe.transpose().map_err(|error| error_chain(&error))).await)
-        });
+        for (at, address) in registry.upstream.of_addresses().iter().enumerate() {
+            let probe = (!registry.cache.tags.offline).then(|| Probe::new(address, &authorities));
+            let places = Arc::clone(&places);
+            checks.spawn(async move {
+                let _place = places.acquire_owned().await.expect("the places are never closed");
+                ((index, at), outcome(probe.transpose().map_err(|error| error_chain(&error))).await)
+            });
+        }
     }
-    let mut outcomes = vec![Outcome::Offline; config.registries.len()];
-    for (index, outcome) in checks.join_all().await {
-        outcomes[index] = outcome;
+    let of_registry = |registry: &Registry| vec![Outcome::Offline; registry.upstream.of_addresses().len()];
+    let mut outcomes: Vec<Vec<Outcome>> = config.registries.iter().map(of_registry).collect();
+    for ((index, at), outcome) in checks.join_all().await {
+        outcomes[index][at] = outcome;
     }
     judge(&config.registries, &outcomes)
 }
@@ -73,20 +76,26 @@ async fn outcome(probe: Result<Option<Probe>, String>) -> Outcome {
     }
 }
 
-fn judge(registries: &[Registry], outcomes: &[Outcome]) -> Verdict {
+/// `outcomes` has those of each address of each registry. A registry can be used if one of its addresses can.
+fn judge(registries: &[Registry], outcomes: &[Vec<Outcome>]) -> Verdict {
     let mut rows = vec![["REGISTRY", "ONLINE", ""].map(str::to_owned)];
     let mut remarks = Vec::new();
-    for (registry, outcome) in registries.iter().zip(outcomes) {
+    for (registry, outcomes) in registries.iter().zip(outcomes) {
         let name = &registry.names.name;
-        let (word, text) = match outcome {
-            Outcome::Offline => ("-", "offline = true: not checked".to_owned()),
-            Outcome::Failed(why) => ("FAILED", why.clone()),
-            Outcome::Reached(reached) => {
-                remarks.extend(reached.remarks.iter().map(|remark| format!("warning: {name}: {remark}\n")));
-                ("ok", reached.logins.iter().map(login_text).collect::<Vec<_>>().join("; "))
-            }
-        };
-        rows.push([name.clone(), word.to_owned(), text]);
+        for (address, outcome) in registry.upstream.of_addresses().iter().zip(outcomes) {
+            let url = address.upstream.as_str().trim_end_matches('/');
+            let label = if outcomes.len() > 1 { format!("{name} at {url}") } else { name.clone() };
+            let (word, text) = match outcome {
+                Outcome::Offline => ("-", "offline = true: not checked".to_owned()),
+                Outcome::Failed(why) => ("FAILED", why.clone()),
+                Outcome::Reached(reached) => {
+                    remarks
+                        .extend(reached.remarks.iter().map(|remark| format!("warning: {label}: {remark}\n")));
+                    ("ok", reached.logins.iter().map(login_text).collect::<Vec<_>>().join("; "))
+                }
+            };
+            rows.push([label, word.to_owned(), text]);
+        }
     }
     let mut text = String::new();
     push_table(&mut text, &rows);
@@ -94,7 +103,8 @@ fn judge(registries: &[Registry], outcomes: &[Outcome]) -> Verdict {
         text.push('\n');
         text.extend(remarks);
     }
-    let failed_count = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
+    let is_failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
+    let failed_count = outcomes.iter().filter(|outcomes| outcomes.iter().all(is_failed)).count();
     let failure = (failed_count > 0)
         .then(|| format!("{failed_count} of {} registries cannot be used", registries.len()));
     Verdict { text, failure }

@@ -180,9 +180,11 @@ fn bare(entry: &EntryPoint<'_>) -> String {
     }
 }
 
-/// The upstream's URL without the final slash.
+/// The upstream's URLs without the final slash.
 fn origin(registry: &Registry) -> String {
-    registry.upstream.upstream.as_str().trim_end_matches('/').to_owned()
+    let addresses = registry.upstream.of_addresses();
+    let urls = addresses.iter().map(|address| address.upstream.as_str().trim_end_matches('/'));
+    urls.collect::<Vec<_>>().join(", ")
 }
 
 fn credentials(registry: &Registry) -> &'static str {

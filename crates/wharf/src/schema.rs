@@ -31,6 +31,7 @@ const RATE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)(?: ?/s)?"
 const SIZE: &str = r"[0-9]+(?:\.[0-9]{1,3})? ?(?:[kKMGTP]?B|[KMGTP]iB)|(?:[1-9][0-9]?|100) ?%";
 const IMAGES: &str = r"[A-Za-z0-9/._*?-]+(?::[A-Za-z0-9._*?-]+)?";
 const REPOSITORIES: &str = r"[A-Za-z0-9/.:_*?-]+";
+const NO_PROXY: &str = r"[0-9A-Za-z.:/_*\[\]-]+";
 const NETWORK: &str = r"[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?";
 const TAGS: &str = r"(?:[A-Za-z0-9/._*?-]+:)?[A-Za-z0-9._*?-]+";
 const TIME_BUT_ZERO: &str = r"(?:0+(?:ms|s|m|h|d))*0*[1-9][0-9]*(?:ms|s|m|h|d)(?:[0-9]+(?:ms|s|m|h|d))*";
@@ -139,6 +140,7 @@ fn value_of(shape: Shape) -> Value {
         Shape::TagRules => tag_rules(),
         Shape::AccessRules => access_rules(),
         Shape::Network => pattern(NETWORK, false),
+        Shape::NoProxy => pattern(NO_PROXY, false),
         Shape::Repositories => pattern(REPOSITORIES, false),
         Shape::Certificates => certificates(),
         Shape::CredentialSource => pattern(&credential_source(), false),

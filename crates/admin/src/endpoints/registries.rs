@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use cache::{LoginState, LoginStatus};
+use cache::{AddressStatus, LoginState, LoginStatus};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -23,11 +23,27 @@ pub(super) async fn registries(State(parts): State<Arc<Parts>>) -> Response<Stri
         .map(|registry| {
             let is_offline = registry.offline().state().is_offline;
             let logins: Vec<Value> = registry.logins().iter().map(login).collect();
-            json!({ "name": registry.name(), "state": state, "offline": is_offline, "logins": logins })
+            let addresses: Vec<Value> = registry.addresses().iter().map(address).collect();
+            json!({
+                "name": registry.name(),
+                "state": state,
+                "offline": is_offline,
+                "addresses": addresses,
+                "logins": logins,
+            })
         })
         .collect();
     let document = json!({ "registries": registries });
     typed(StatusCode::OK, "application/json", document.to_string())
+}
+
+/// An address of the upstream and its health.
+fn address(status: &AddressStatus) -> Value {
+    json!({
+        "url": status.url,
+        "state": if status.is_resting { "resting" } else { "up" },
+        "failure": status.failure.as_ref().map(ToString::to_string),
+    })
 }
 
 /// A login: its source and its state, and nothing of the login itself.
@@ -58,10 +74,16 @@ pub(super) fn schema() -> Value {
         ("expires_at", optional()),
         ("failure", optional()),
     ]);
+    let address = object(&[
+        ("url", json!({ "type": "string" })),
+        ("state", json!({ "enum": ["up", "resting"] })),
+        ("failure", optional()),
+    ]);
     let registry = object(&[
         ("name", json!({ "type": "string" })),
         ("state", json!({ "enum": ["serving", "stopping"] })),
         ("offline", json!({ "type": "boolean" })),
+        ("addresses", list(&address)),
         ("logins", list(&login)),
     ]);
     object(&[("registries", list(&registry))])

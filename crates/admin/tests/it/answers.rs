@@ -1,8 +1,8 @@
 //! The admin listener.
 
 use admin::Settings;
-use testkit::Image;
 use testkit::client::Response;
+use testkit::{FakeRegistry, Image};
 use testlab::HUB;
 
 use crate::{AdminLab, settings};
@@ -51,10 +51,18 @@ async fn the_registries_are_listed() {
     let answer = ask(&lab, "GET", "/api/registries", &[]).await;
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let document: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
-    let expected = serde_json::json!({ "registries": [
-        { "name": "docker.io", "state": "serving", "offline": false, "logins": [] },
-        { "name": "quay.io", "state": "serving", "offline": false, "logins": [] },
-    ] });
+    let listed = |name: &str, fake: &FakeRegistry| {
+        let address = serde_json::json!({ "url": fake.url(), "state": "up", "failure": null });
+        serde_json::json!({
+            "name": name,
+            "state": "serving",
+            "offline": false,
+            "addresses": [address],
+            "logins": [],
+        })
+    };
+    let registries = [listed("docker.io", &lab.hub), listed("quay.io", &lab.quay)];
+    let expected = serde_json::json!({ "registries": registries });
     assert_eq!(document, expected);
 }
 

@@ -104,8 +104,8 @@ async fn f41_the_list_of_registries_is_that_of_now() {
     let routes = routes.map(|index| Arc::clone(quay[*index]));
     lab.control.replace(Snapshot { routes, access: None, settings: now.settings.clone() });
     let listed = request("GET", lab.address, "localhost", "/api/registries", &[]).await.unwrap();
-    let expected = serde_json::json!({ "registries": [
-        { "name": "quay.io", "state": "serving", "offline": false, "logins": [] },
-    ] });
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&listed.text()).unwrap(), expected);
+    let listed: serde_json::Value = serde_json::from_str(&listed.text()).unwrap();
+    let registries = listed["registries"].as_array().unwrap();
+    let names: Vec<_> = registries.iter().map(|registry| registry["name"].as_str()).collect();
+    assert_eq!(names, [Some("quay.io")]);
 }

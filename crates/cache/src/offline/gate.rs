@@ -9,8 +9,8 @@ use futures_util::stream::{self, BoxStream};
 use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use upstream::{
-    BlobHead, BlobRange, BlobStream, ClientLogin, Described, Error, ErrorKind, ListPage, ListRequest,
-    LoginStatus, ManifestBody, Upstream,
+    AddressStatus, BlobHead, BlobRange, BlobStream, ClientLogin, Described, Error, ErrorKind, ListPage,
+    ListRequest, LoginStatus, ManifestBody, Upstream,
 };
 
 use super::OfflineSwitch;
@@ -124,6 +124,10 @@ impl Upstream for OnlineUpstream {
 
     fn has_login_worked(&self) -> bool {
         self.upstream.has_login_worked()
+    }
+
+    fn addresses(&self) -> Vec<AddressStatus> {
+        self.upstream.addresses()
     }
 
     fn disconnect(&self) {

@@ -18,6 +18,8 @@ pub(super) struct TagCheck {
     pub(super) manifest: Option<(MediaType, VerifiedManifest)>,
     /// The media type and the size in bytes, if a HEAD's response had both.
     pub(super) described: Option<(MediaType, u64)>,
+    /// Whether it is the word of another than the upstream's first address.
+    pub(super) is_stand_in: bool,
 }
 
 /// Asks by HEAD. If that proves nothing or lacks the digest, a GET decides, and the digest is computed.
@@ -33,24 +35,26 @@ pub(super) async fn check(
 ) -> Result<TagCheck, PullError> {
     let reference = Reference::Tag(tag);
     fetcher.refuse_suspect(repository, &reference)?;
-    let (media_type, verified) = match asking.upstream().head_manifest(repository, &reference, stakes).await?
-    {
+    let body = match asking.upstream().head_manifest(repository, &reference, stakes).await? {
         Described::Head(head) => match from_head(head) {
             Some(check) => return Ok(check),
-            None => fetcher.fetch(asking, repository, &reference).await?,
+            None => asking.upstream().get_manifest(repository, &reference).await?,
         },
-        Described::Whole(body) => fetcher.take(asking, repository, &reference, body).await?,
+        Described::Whole(body) => body,
     };
-    Ok(from_manifest(media_type, verified))
+    let is_stand_in = body.is_stand_in;
+    let (media_type, verified) = fetcher.take(asking, repository, &reference, body).await?;
+    Ok(TagCheck { is_stand_in, ..from_manifest(media_type, verified) })
 }
 
 fn from_head(head: ManifestHead) -> Option<TagCheck> {
     let described = describe(head.media_type, head.size);
-    Some(TagCheck { digest: head.digest?, manifest: None, described })
+    Some(TagCheck { digest: head.digest?, manifest: None, described, is_stand_in: head.is_stand_in })
 }
 
 /// The digest is computed from the bytes.
 fn from_manifest(media_type: MediaType, verified: VerifiedManifest) -> TagCheck {
     let described = Some((media_type.clone(), verified.bytes().len() as u64));
-    TagCheck { digest: verified.digest().clone(), manifest: Some((media_type, verified)), described }
+    let digest = verified.digest().clone();
+    TagCheck { digest, manifest: Some((media_type, verified)), described, is_stand_in: false }
 }

@@ -1,7 +1,7 @@
 //! Refreshes: the upstream is asked about a tag whatever its time to live.
 
 use oci::{Repository, Tag};
-use policy::freshness::Upstream404;
+use policy::freshness::{self, Upstream404};
 
 use super::Tags;
 use super::pulled::{HeldBackWord, Moves, Pulled};
@@ -21,7 +21,9 @@ impl Tags {
         tag: &Tag,
     ) -> Result<Option<(Refreshed, Option<HeldBackWord>)>, PullError> {
         let Some(record) = self.words.record(repository, tag).await else { return Ok(None) };
-        let asking = self.ask(repository, tag, Some(&record), (Want::Get, Moves::WhenConfirmed));
+        let rule = self.shared.tag_rule(repository, tag);
+        let plan = freshness::plan_tag(Some(&record), &rule, self.shared.now());
+        let asking = self.ask(repository, tag, Some((&record, plan)), (Want::Get, Moves::WhenConfirmed));
         let failed = match Box::pin(asking).await {
             Ok(Pulled { answer, held_back }) if answer.digest != record.digest => {
                 let moved = Refreshed::Moved { from: record.digest, to: answer.digest };

@@ -29,6 +29,7 @@ mod room_simulation;
 mod scrub;
 mod sharing;
 mod simulation;
+mod stand_ins;
 mod store_faults;
 mod store_health;
 mod succession;

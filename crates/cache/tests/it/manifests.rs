@@ -17,7 +17,7 @@ pub(crate) const ONE: &str = concat!(
     r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
     r#"0},"layers":[]}"#,
 );
-const TWO: &str = concat!(
+pub(crate) const TWO: &str = concat!(
     r#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","#,
     r#""digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":"#,
     r#"0},"layers":[ ]}"#,

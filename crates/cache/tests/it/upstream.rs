@@ -95,6 +95,9 @@ struct State {
     asked: Vec<String>,
     blob_bytes: u64,
     pause: Option<Arc<Semaphore>>,
+    is_stand_in: bool,
+    /// `None`: an empty object.
+    tag_list: Option<Bytes>,
 }
 
 #[derive(Default)]
@@ -109,6 +112,20 @@ impl std::fmt::Debug for MemoryUpstream {
 }
 
 impl MemoryUpstream {
+    /// From now on, another than the first address of the upstream answers, or the first one again.
+    pub(crate) fn set_stand_in(&self, is_stand_in: bool) {
+        self.state.lock().unwrap().is_stand_in = is_stand_in;
+    }
+
+    /// The list of tags that it gives from now on.
+    pub(crate) fn set_tag_list(&self, text: &'static str) {
+        self.state.lock().unwrap().tag_list = Some(Bytes::from_static(text.as_bytes()));
+    }
+
+    fn is_stand_in(&self) -> bool {
+        self.state.lock().unwrap().is_stand_in
+    }
+
     pub(crate) fn put_blob(&self, bytes: &Bytes) -> Digest {
         let digest = Digest::of(oci::Algorithm::Sha256, bytes);
         self.state.lock().unwrap().blobs.insert(digest.clone(), bytes.clone());
@@ -300,7 +317,9 @@ impl Upstream for MemoryUpstream {
         let (bytes, media_type) = self.manifest(repository, reference)?;
         let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
         let size = Some(bytes.len() as u64);
-        Ok(Described::Head(ManifestHead { digest: Some(digest), media_type: Some(media_type), size }))
+        let is_stand_in = self.is_stand_in();
+        let (digest, media_type) = (Some(digest), Some(media_type));
+        Ok(Described::Head(ManifestHead { digest, media_type, size, is_stand_in }))
     }
 
     async fn get_manifest(
@@ -319,7 +338,8 @@ impl Upstream for MemoryUpstream {
             state.wrong_manifest_count -= 1;
             bytes = [&bytes[..], b" "].concat().into();
         }
-        Ok(ManifestBody { bytes, media_type: Some(media_type), digest: Some(digest) })
+        let is_stand_in = state.is_stand_in;
+        Ok(ManifestBody { bytes, media_type: Some(media_type), digest: Some(digest), is_stand_in })
     }
 
     async fn head_blob(
@@ -409,7 +429,10 @@ impl Upstream for MemoryUpstream {
             return Err(error(kind));
         }
         let ListRequest::Referrers { digest, page, .. } = request else {
-            return Ok(list_page(b"{}", None));
+            return Ok(ListPage {
+                is_stand_in: state.is_stand_in,
+                ..list_page(state.tag_list.as_deref().unwrap_or(b"{}"), None)
+            });
         };
         if state.has_no_referrers_api {
             return Err(error(ErrorKind::Unconfirmed));
@@ -417,7 +440,8 @@ impl Upstream for MemoryUpstream {
         let pages = state.referrers.get(digest).map_or(&[][..], Vec::as_slice);
         let number = page.last.as_ref().map_or(0, |last| last.parse().unwrap());
         let next = (number + 1 < pages.len()).then(|| format!("last={}", number + 1));
-        Ok(list_page(pages.get(number).map_or(&b"{}"[..], |page| page.as_bytes()), next))
+        let page = list_page(pages.get(number).map_or(&b"{}"[..], |page| page.as_bytes()), next);
+        Ok(ListPage { is_stand_in: state.is_stand_in, ..page })
     }
 
     fn disconnect(&self) {
@@ -426,7 +450,13 @@ impl Upstream for MemoryUpstream {
 }
 
 fn list_page(bytes: &[u8], next: Option<String>) -> ListPage {
-    ListPage { bytes: Bytes::copy_from_slice(bytes), media_type: None, next, filters_applied: None }
+    ListPage {
+        bytes: Bytes::copy_from_slice(bytes),
+        media_type: None,
+        next,
+        filters_applied: None,
+        is_stand_in: false,
+    }
 }
 
 /// The pieces, each at its time.

@@ -58,6 +58,7 @@ fn every_event(hub: &RegistryMetrics) {
     hub.upstream_answered(UpstreamKind::Token, Duration::from_millis(30));
     hub.left_alone(LeftAlone::Host);
     hub.look_up_offline(|| Some(true));
+    hub.look_up_addresses(|| vec![true, false]);
     hub.look_up_inventory(|| Some(3), || Some(60), || Some(1000));
     hub.evicted(Evicted::Cap, 2, 2000);
     hub.look_up_stored(|| {
@@ -93,6 +94,8 @@ fn every_event_of_a_registry_has_a_series() {
         r#"wharf_quarantined_total{registry="docker.io"} 1"#,
         r#"wharf_store_failures_total{registry="docker.io",call="fsync"} 1"#,
         r#"wharf_upstream_breaker_state{registry="docker.io"} 2"#,
+        r#"wharf_upstream_address_up{registry="docker.io",address="1"} 1"#,
+        r#"wharf_upstream_address_up{registry="docker.io",address="2"} 0"#,
         r#"wharf_upstream_rate_limit{registry="docker.io"} 100"#,
         r#"wharf_upstream_rate_limit_remaining{registry="docker.io"} 42"#,
         r#"wharf_upstream_throttled_total{registry="docker.io"} 1"#,

@@ -1,7 +1,7 @@
 use url::Url;
 
 use super::{Clients, parse_environment_proxy, proxy_host};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{ProxySettings, Settings, SettingsError};
 use crate::tls::Authorities;
 
 fn settings() -> Settings {
@@ -29,7 +29,7 @@ fn proxies_of_the_environment_are_read_like_the_http_client_reads_them() {
 
 #[test]
 fn s02_foreign_text_must_not_name_the_proxy() {
-    let proxy = Some(Url::parse("http://proxy.corp:3128").unwrap());
+    let proxy = Some(ProxySettings::new(Url::parse("http://proxy.corp:3128").unwrap()));
     let clients = build(&Settings { proxy, ..settings() }).unwrap();
     for (url, is_proxy) in
         [("https://proxy.corp/", true), ("http://PROXY.corp.:80/x", true), ("https://cdn.example/", false)]
@@ -51,7 +51,7 @@ fn certificates_that_are_none_are_refused_by_their_key() {
 
 #[test]
 fn s28_a_bad_proxy_is_reported_without_its_password() {
-    let proxy = Some(Url::parse("ftp://user:canary@proxy.corp").unwrap());
+    let proxy = Some(ProxySettings::new(Url::parse("ftp://user:canary@proxy.corp").unwrap()));
     let error = build(&Settings { proxy, ..settings() }).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
 }

@@ -6,7 +6,7 @@
 //! The HTTP client cannot take over a connection and opens its own. So a race costs one connection more. It
 //! runs once for each name with several addresses, and again only if its winner no longer answers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ const WINNER_COUNT_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(crate) struct Race {
     ports: HashMap<String, u16>,
+    /// The hosts of the proxies, if the names of all other hosts are resolved for a SOCKS proxy: then a
+    /// connection from here proves nothing, and must not be made.
+    only: Option<HashSet<String>>,
     /// The port of hosts that the configuration names without one, and of redirect targets.
     port_default: u16,
     winners: Mutex<HashMap<String, Winner>>,
@@ -52,9 +55,12 @@ impl Race {
         let of_url = |url: &Url| Some((url.host_str()?.to_owned(), url.port_or_known_default()?));
         let with_port = |text: &String| text.parse::<TrustedHost>().ok()?.with_port();
         let trusted = settings.trusted_hosts.iter().filter_map(with_port);
+        let is_socks = proxies.iter().any(|proxy| matches!(proxy.scheme(), "socks4" | "socks5"));
+        let hosts = || proxies.iter().filter_map(|proxy| Some(proxy.host_str()?.to_owned())).collect();
         let urls = proxies.iter().chain([&settings.upstream]).filter_map(of_url);
         Self {
             ports: trusted.chain(urls).collect(),
+            only: is_socks.then(hosts),
             port_default: if settings.upstream.scheme() == "http" { 80 } else { 443 },
             winners: Mutex::default(),
         }
@@ -68,7 +74,7 @@ impl Race {
     /// Returns the addresses with the one that answers first. If none answers, the order stays, and no race
     /// runs until [`WINNER_TTL`] has passed: the port that was tried may be wrong.
     pub(crate) async fn order(&self, name: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-        if addresses.len() < 2 {
+        if addresses.len() < 2 || self.only.as_ref().is_some_and(|only| !only.contains(name)) {
             return addresses;
         }
         let winner = match self.remembered(name).filter(|winner| addresses.contains(winner)) {

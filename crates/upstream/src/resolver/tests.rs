@@ -23,6 +23,17 @@ async fn localhost_resolves() {
 }
 
 #[tokio::test]
+async fn an_address_in_a_url_resolves_to_itself() {
+    for (host, address) in [("192.0.2.7", "192.0.2.7"), ("[2001:db8::1]", "2001:db8::1")] {
+        assert_eq!(resolve(&SystemResolver::default(), host).await.unwrap(), addresses(&[address]));
+    }
+    let guarded = GuardedResolver::new(SystemResolver::default(), HashSet::new());
+    for host in ["127.0.0.1", "[::1]", "10.0.0.1"] {
+        assert!(resolve(&guarded, host).await.unwrap_err().contains("trusted_hosts"), "{host}");
+    }
+}
+
+#[tokio::test]
 async fn s02_a_name_that_leads_inside_is_refused_after_resolution() {
     let guarded = GuardedResolver::new(SystemResolver::default(), HashSet::new());
     for name in ["localhost", "localhost.", "LOCALHOST", "a.localhost"] {

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
 use testkit::{Auth, Behaviour, Certificate, Door, Endpoint, FakeRegistry, Kind, Tls, within};
-use upstream::{Authorities, Error, ErrorKind, Login, LoginCheck, Probe, Reached, Settings};
+use upstream::{Authorities, Error, ErrorKind, Login, LoginCheck, Probe, ProxySettings, Reached, Settings};
 use url::Url;
 
 use crate::rig::settings;
@@ -174,7 +174,8 @@ async fn what_cannot_be_reached_is_told_in_words() {
 async fn a_proxy_that_cannot_be_found_is_named() {
     let registry = FakeRegistry::start().await;
     let mut settings = settings(&registry);
-    settings.proxy = Some(Url::parse("http://user:canary-proxy@proxy.invalid:3128").unwrap());
+    settings.proxy =
+        Some(ProxySettings::new(Url::parse("http://user:canary-proxy@proxy.invalid:3128").unwrap()));
     let error = probe(&settings).await.unwrap_err().to_string();
     assert!(error.contains("proxy.invalid does not resolve") && !error.contains("canary"), "{error}");
 }

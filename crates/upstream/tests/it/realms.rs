@@ -1,7 +1,7 @@
 //! Realms that are after credentials, or after our own network.
 
 use testkit::{Auth, Behaviour, Endpoint, FakeRegistry, Sink};
-use upstream::{ErrorKind, Settings};
+use upstream::{ErrorKind, ProxySettings, Settings};
 use url::Url;
 
 use crate::rig::{Rig, build, parse, repository, settings};
@@ -62,7 +62,7 @@ async fn s01_a_realm_of_another_owner_gets_an_anonymous_request() {
             format!("Bearer realm=\"{realm}\",service=\"s\",scope=\"repository:library/alpine:push\"");
         let world = Sink::answering(401, &[("www-authenticate", &challenge)], b"").await;
         let mut settings = Settings::new("fake", "http://registry.example".parse::<Url>().unwrap());
-        settings.proxy = Some(world.url().parse().unwrap());
+        settings.proxy = Some(ProxySettings::new(world.url().parse().unwrap()));
         with_credentials(&mut settings);
         let (upstream, _metrics) = build(settings);
         let got = upstream::Upstream::get_manifest(&upstream, &repository(), &parse("latest")).await;

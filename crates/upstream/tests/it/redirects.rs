@@ -1,7 +1,7 @@
 //! Redirects that go too far.
 
 use testkit::{Auth, Behaviour, Endpoint, FakeRegistry, Fault, Kind, Rule, Sink, Tls};
-use upstream::{BlobRange, ErrorKind, Settings};
+use upstream::{BlobRange, ErrorKind, ProxySettings, Settings};
 
 use crate::rig::{REPOSITORY, Rig, build, bytes, parse, read, repository};
 
@@ -129,7 +129,7 @@ async fn t26_a_name_of_the_inside_is_not_handed_to_the_proxy() {
         let challenged = Sink::answering(401, &[("www-authenticate", &challenge)], b"").await;
         for world in [redirected, challenged] {
             let mut settings = Settings::new("fake", "http://registry.example".parse().unwrap());
-            settings.proxy = Some(world.url().parse().unwrap());
+            settings.proxy = Some(ProxySettings::new(world.url().parse().unwrap()));
             with_credentials(&mut settings);
             let (upstream, _metrics) = build(settings);
             let got = upstream::Upstream::get_manifest(&upstream, &repository(), &parse("latest")).await;
@@ -145,7 +145,7 @@ async fn t26_a_name_of_the_inside_is_not_handed_to_the_proxy() {
 async fn t26_a_listed_name_is_handed_to_the_proxy() {
     let world = Sink::answering(307, &[("location", "http://vault.corp.lan/blob")], b"").await;
     let mut settings = Settings::new("fake", "http://registry.corp.lan".parse().unwrap());
-    settings.proxy = Some(world.url().parse().unwrap());
+    settings.proxy = Some(ProxySettings::new(world.url().parse().unwrap()));
     settings.trusted_hosts = vec!["vault.corp.lan".to_owned()];
     let (upstream, _metrics) = build(settings);
     let got = upstream::Upstream::get_manifest(&upstream, &repository(), &parse("latest")).await;

@@ -1,7 +1,7 @@
 //! Registries that redirect to another one, which asks for itself who we are.
 
 use testkit::{Auth, Behaviour, Credential, Endpoint, FakeRegistry, Fault, ForwardProxy, Kind, Rule};
-use upstream::{BlobRange, ErrorKind, Settings, Upstream};
+use upstream::{BlobRange, ErrorKind, ProxySettings, Settings, Upstream};
 
 use crate::rig::{MANIFEST_TYPE, REPOSITORY, Rig, build, bytes, parse, read, repository};
 
@@ -141,7 +141,7 @@ async fn k1_s01_a_stranger_behind_a_redirect_gets_an_anonymous_token_and_never_t
         let world = ForwardProxy::start(&known).await;
         real.stand_behind(&vanity, "http://real.example");
         let mut settings = Settings::new("fake", "http://vanity.example".parse().unwrap());
-        settings.proxy = Some(world.url().parse().unwrap());
+        settings.proxy = Some(ProxySettings::new(world.url().parse().unwrap()));
         settings.trusted_hosts = vec!["auth.vanity.example".to_owned()];
         with_login(&mut settings);
         let (upstream, _metrics) = build(settings);
@@ -166,7 +166,7 @@ async fn k1_s01_a_stranger_that_asks_for_the_login_itself_does_not_get_it() {
     let world = ForwardProxy::start(&known).await;
     real.stand_behind(&vanity, "http://real.example");
     let mut settings = Settings::new("fake", "http://vanity.example".parse().unwrap());
-    settings.proxy = Some(world.url().parse().unwrap());
+    settings.proxy = Some(ProxySettings::new(world.url().parse().unwrap()));
     with_login(&mut settings);
     let (upstream, _metrics) = build(settings);
     for _ in 0..2 {

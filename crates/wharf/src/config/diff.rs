@@ -233,6 +233,7 @@ fn is_same_upstream(one: &upstream::Settings, other: &upstream::Settings) -> boo
     let upstream::Settings {
         name,
         upstream,
+        stand_ins,
         credentials,
         ca,
         client_identity,
@@ -248,7 +249,7 @@ fn is_same_upstream(one: &upstream::Settings, other: &upstream::Settings) -> boo
     *credentials == other.credentials
         && client_identity.is_some() == other.client_identity.is_some()
         && identity(one) == identity(other)
-        && (name, upstream, ca) == (&other.name, &other.upstream, &other.ca)
+        && (name, upstream, stand_ins, ca) == (&other.name, &other.upstream, &other.stand_ins, &other.ca)
         && (insecure_skip_verify, trusted_hosts, proxy)
             == (&other.insecure_skip_verify, &other.trusted_hosts, &other.proxy)
         && (connect_timeout, header_timeout, idle_timeout)

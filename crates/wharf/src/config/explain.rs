@@ -228,6 +228,7 @@ fn written(shape: Shape, text: &str) -> String {
         },
         Shape::Flag | Shape::Count { .. } => text.to_owned(),
         Shape::AccessRules => format!("({} rules)", text.split_whitespace().count()),
+        Shape::List(Shape::Upstream) if outside::texts(text).count() == 1 => format!("{:?}", text.trim()),
         Shape::List(_) | Shape::OrOff(Shape::List(_)) | Shape::TagRules | Shape::Certificates => {
             list(outside::texts(text).map(str::to_owned))
         }

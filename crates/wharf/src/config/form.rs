@@ -8,6 +8,7 @@ use policy::access::{NamePattern, Network};
 use policy::eviction::Cap;
 use policy::freshness::StaleLimit;
 use policy::image::{ImagePattern, PatternError};
+use policy::no_proxy::NoProxyRule;
 use secret::Secret;
 use url::Url;
 
@@ -73,6 +74,8 @@ pub(crate) enum Shape {
     AccessRules,
     /// An IP address, or a network of addresses.
     Network,
+    /// A host, an address, a network or `*`, with or without a port.
+    NoProxy,
     /// The name of repositories, with wildcards.
     Repositories,
     /// Certificates, each with the files of its chain and its key.
@@ -147,6 +150,7 @@ pub(crate) const TEXTS: Form<Vec<Text>> = Form {
     read: |reader, table, key| reader.texts(table, key),
     show: |texts| texts.iter().map(show_text).collect::<Vec<_>>().join(", "),
 };
+pub(crate) const UPSTREAMS: Form<Vec<Text>> = Form { shape: Shape::List(&Shape::Upstream), ..TEXTS };
 pub(crate) const ADDRESSES: Form<Vec<Text>> = Form { shape: Shape::List(&Shape::Address), ..TEXTS };
 pub(crate) const ADDRESSES_OR_OFF: Form<Vec<Text>> =
     Form { shape: Shape::OrOff(&Shape::List(&Shape::Address)), ..TEXTS };
@@ -391,6 +395,22 @@ pub(crate) const NETWORKS: Form<Vec<Network>> = Form {
         Some(networks)
     },
     show: |networks| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+};
+
+/// Hosts that are reached without a proxy.
+pub(crate) const NO_PROXY: Form<Vec<NoProxyRule>> = Form {
+    shape: Shape::List(&Shape::NoProxy),
+    read: |reader, table, key| {
+        let mut rules = Vec::new();
+        for text in reader.texts(table, key)? {
+            match text.value.parse::<NoProxyRule>() {
+                Ok(rule) => rules.push(rule),
+                Err(wrong) => reader.refuse(&text.place, format!("{:?}: {wrong}", text.written)),
+            }
+        }
+        Some(rules)
+    },
+    show: |rules| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
 };
 
 /// A length of time that can be turned off, with `"off"`.

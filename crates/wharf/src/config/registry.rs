@@ -8,7 +8,9 @@ use policy::eviction::{Cap, Limits};
 use policy::freshness::{TagRule, TagTtl};
 use policy::host::RegistryNames;
 use policy::image::ImagePattern;
+use policy::no_proxy::NoProxy;
 use secret::Secret;
+use upstream::{ProxySettings, UPSTREAM_ADDRESS_COUNT_MAX};
 use url::Url;
 
 use super::address::{parse_authority, parse_upstream};
@@ -60,11 +62,11 @@ pub(crate) fn read_registry(
     let name = read_name(reader, table);
     let aliases = keys::ALIASES.read(reader, table).unwrap_or_default();
     let hosts = keys::HOSTS.read(reader, table).unwrap_or_default();
-    let upstream = read_upstream(reader, table, name.as_ref());
+    let upstreams = read_upstreams(reader, table, name.as_ref());
     let mut rules = read_rules(reader, table);
     refuse_two_logins(reader, table, &rules);
-    if let Some(upstream) = &upstream {
-        warn_of_risks(reader, table, upstream, &rules);
+    if let Some(upstreams) = &upstreams {
+        warn_of_risks(reader, table, upstreams, &rules);
     }
     let root = keys::ROOT.read(reader, table);
     let name = name.filter(|name| claims.claim_name(reader, &name.place, &name.value))?;
@@ -90,7 +92,8 @@ pub(crate) fn read_registry(
     let names = RegistryNames { name: name.value, aliases, hosts };
     let keep = kept_images(reader, table, &names, std::mem::take(&mut rules.limits.keep));
     rules.limits.keep = keep;
-    Some(rules.into_registry(names, upstream?.1, root.1))
+    let upstreams = upstreams?.into_iter().map(|(_, url)| url).collect();
+    Some(rules.into_registry(names, upstreams, root.1))
 }
 
 /// The patterns of `keep` that can name an image of the registry, with its name in place of an alias.
@@ -155,24 +158,43 @@ fn read_name(reader: &mut Reader<'_>, table: &Table<'_>) -> Option<Text> {
     Some(name)
 }
 
-fn read_upstream(reader: &mut Reader<'_>, table: &Table<'_>, name: Option<&Text>) -> Option<(Place, Url)> {
-    let (place, address) = if table.has(keys::UPSTREAM.name) {
-        let text = keys::UPSTREAM.read(reader, table)?;
-        (text.place, text.value)
+/// The addresses of the upstream, at least one.
+fn read_upstreams(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    name: Option<&Text>,
+) -> Option<Vec<(Place, Url)>> {
+    let addresses: Vec<(Place, String)> = if table.has(keys::UPSTREAM.name) {
+        let texts = keys::UPSTREAM.read(reader, table)?;
+        texts.into_iter().map(|text| (text.place, text.value)).collect()
     } else {
         let name = name?;
-        (name.place.clone(), known::upstream_of(&name.value))
+        vec![(name.place.clone(), known::upstream_of(&name.value))]
     };
-    match parse_upstream(&address) {
-        Ok(url) => {
-            check_host(reader, &place, name, &url);
-            Some((place, url))
-        }
-        Err(wrong) => {
-            reader.refuse(&place, wrong);
-            None
+    if addresses.is_empty() || addresses.len() > UPSTREAM_ADDRESS_COUNT_MAX {
+        let place = reader.place(table, keys::UPSTREAM.name);
+        let count = addresses.len();
+        reader.refuse(
+            &place,
+            format!("lists {count} addresses; write at least one and at most {UPSTREAM_ADDRESS_COUNT_MAX}"),
+        );
+        return None;
+    }
+    let mut upstreams: Vec<(Place, Url)> = Vec::new();
+    let address_count = addresses.len();
+    for (place, address) in addresses {
+        match parse_upstream(&address) {
+            Ok(url) if upstreams.iter().any(|(_, other)| *other == url) => {
+                reader.refuse(&place, format!("{url} is listed twice; leave one out"));
+            }
+            Ok(url) => {
+                check_host(reader, &place, name, &url);
+                upstreams.push((place, url));
+            }
+            Err(wrong) => reader.refuse(&place, wrong),
         }
     }
+    (upstreams.len() == address_count).then_some(upstreams)
 }
 
 /// Remarks on a well-known address that is not the address of a registry.
@@ -202,6 +224,7 @@ struct Rules {
     insecure_skip_verify: bool,
     trusted_hosts: Vec<String>,
     proxy: Option<Url>,
+    no_proxy: NoProxy,
     connect_timeout: Duration,
     header_timeout: Duration,
     idle_timeout: Duration,
@@ -236,6 +259,7 @@ fn read_rules(reader: &mut Reader<'_>, table: &Table<'_>) -> Rules {
         insecure_skip_verify: keys::INSECURE_SKIP_VERIFY.value(reader, table),
         trusted_hosts: trusted_hosts.into_iter().map(|host| host.value).collect(),
         proxy: keys::PROXY.read(reader, table),
+        no_proxy: NoProxy(keys::NO_PROXY.read(reader, table).unwrap_or_default()),
         connect_timeout,
         header_timeout,
         idle_timeout: keys::IDLE_TIMEOUT.value(reader, table),
@@ -295,9 +319,8 @@ fn refuse_two_logins(reader: &mut Reader<'_>, table: &Table<'_>, rules: &Rules) 
 }
 
 /// Warns of settings that are allowed but risky.
-fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, Url), rules: &Rules) {
-    let (place, url) = upstream;
-    if url.scheme() == "http" {
+fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstreams: &[(Place, Url)], rules: &Rules) {
+    for (place, _) in upstreams.iter().filter(|(_, url)| url.scheme() == "http") {
         let text = "requests to this upstream go without TLS, so anyone on the path can change what a tag names; \
                     use https if the upstream offers it";
         reader.warn(place, text);
@@ -311,6 +334,10 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
             reader.warn(place, "credentials go to this upstream without TLS, readable by anyone on the path");
         }
     }
+    if rules.proxy.is_none() && !rules.no_proxy.0.is_empty() {
+        let text = "has no effect without proxy; for the proxies of the environment set NO_PROXY instead";
+        reader.warn(&reader.place(table, keys::NO_PROXY.name), text);
+    }
     if rules.insecure_skip_verify {
         let text = "anyone can pose as this upstream and receive its credentials; set ca_file instead";
         reader.warn(&reader.place(table, keys::INSECURE_SKIP_VERIFY.name), text);
@@ -318,7 +345,7 @@ fn warn_of_risks(reader: &mut Reader<'_>, table: &Table<'_>, upstream: &(Place, 
 }
 
 impl Rules {
-    fn into_registry(self, names: RegistryNames, upstream: Url, root: PathBuf) -> Registry {
+    fn into_registry(self, names: RegistryNames, mut upstreams: Vec<Url>, root: PathBuf) -> Registry {
         let has_login = !self.credentials.is_anonymous() || self.identity.is_some();
         let public_only = has_login && !self.serve_private;
         let defaults = cache::Settings::new(self.tags);
@@ -342,13 +369,14 @@ impl Rules {
         };
         let upstream = upstream::Settings {
             name: names.name.clone(),
-            upstream,
+            upstream: upstreams.remove(0),
+            stand_ins: upstreams,
             credentials: self.credentials.within(&names.name),
             ca: self.ca,
             client_identity: self.identity,
             insecure_skip_verify: self.insecure_skip_verify,
             trusted_hosts: self.trusted_hosts,
-            proxy: self.proxy,
+            proxy: self.proxy.map(|url| ProxySettings { url, no_proxy: self.no_proxy }),
             connect_timeout: self.connect_timeout,
             header_timeout: self.header_timeout,
             idle_timeout: self.idle_timeout,

@@ -315,7 +315,7 @@ colour = "green"
             r#"wharf.toml:34: registry[docker.io].idle_timeout: a time of zero leaves no time for anything; write a longer one, or leave the key out"#,
             r#"wharf.toml:35: registry[docker.io].on_upstream_404: "500" is not one of "404", "serve"; write one of these"#,
             r#"wharf.toml:36: registry[4]: has no name; write the name of the registry to cache, such as name = "docker.io""#,
-            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, credentials, serve_private, auth, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep, access"#,
+            r#"wharf.toml:38: registry[4].colour: there is no such key; the keys here are name, aliases, hosts, upstream, root, username, password, password_file, credentials, serve_private, auth, ca_file, client_cert, client_key, insecure_skip_verify, trusted_hosts, proxy, no_proxy, connect_timeout, header_timeout, idle_timeout, connections_per_blob_max, connections_max, read_ahead, upstream_bandwidth, client_bandwidth, tag_ttl, tag, stale_if_error, on_upstream_404, auth_ttl, offline, catalog, max_size, unused_for, keep_tags, keep, access"#,
         ],
     );
 }
@@ -1136,4 +1136,48 @@ fn a_senseless_or_unclear_limit_is_refused_with_what_to_write() {
     }
     let config = parse("[[registry]]\nname = \"a.example\"\nkeep_tags = \"off\"\n");
     assert_eq!(config.registries[0].limits.keep_tags, None);
+}
+
+#[test]
+fn an_upstream_may_have_several_addresses() {
+    let registry = |upstream: &str| format!("[[registry]]\nname = \"corp.example\"\nupstream = {upstream}\n");
+    let parse = |upstream: &str| Config::parse("wharf.toml", &registry(upstream), &|_| None);
+    let config = parse(r#"["https://a.example", "https://b.example:8443/"]"#).unwrap();
+    let upstream = &config.registries[0].upstream;
+    assert_eq!(upstream.upstream.as_str(), "https://a.example/");
+    let stand_ins: Vec<&str> = upstream.stand_ins.iter().map(Url::as_str).collect();
+    assert_eq!(stand_ins, ["https://b.example:8443/"]);
+    // One text is a list of one.
+    let one = parse(r#""https://a.example""#).unwrap();
+    assert!(one.registries[0].upstream.stand_ins.is_empty());
+    let many: Vec<String> = (0..9).map(|at| format!("\"https://{at}.example\"")).collect();
+    for (wrong, expected) in [
+        ("[]".to_owned(), "lists 0 addresses"),
+        (format!("[{}]", many.join(", ")), "lists 9 addresses"),
+        (r#"["https://a.example", "https://a.example/"]"#.to_owned(), "is listed twice"),
+        (r#"["https://a.example", "b.example"]"#.to_owned(), "this is not the URL of a registry"),
+        (r#"["https://a.example", "http://127.0.0.1:5000"]"#.to_owned(), "leads back to wharf itself"),
+    ] {
+        let refused = parse(&wrong).unwrap_err().to_string();
+        assert!(refused.contains(expected), "{wrong}: {refused}");
+    }
+    let plain = parse(r#"["https://a.example", "http://b.example"]"#).unwrap();
+    assert!(plain.warnings.to_string().contains("without TLS"), "each address is looked at");
+}
+
+#[test]
+fn hosts_without_the_proxy_are_read_with_it() {
+    let parse = |text: &str| {
+        let text = format!("[[registry]]\nname = \"corp.example\"\n{text}");
+        Config::parse("wharf.toml", &text, &|_| None)
+    };
+    let rules = r#"no_proxy = ["corp.example", "10.0.0.0/8", "cdn.example:8443", "*"]"#;
+    let config = parse(&format!("proxy = \"http://proxy.example:3128\"\n{rules}\n")).unwrap();
+    let proxy = config.registries[0].upstream.proxy.as_ref().unwrap();
+    let rules: Vec<String> = proxy.no_proxy.0.iter().map(ToString::to_string).collect();
+    assert_eq!(rules, ["corp.example", "10.0.0.0/8", "cdn.example:8443", "*"]);
+    let unused = parse("no_proxy = \"corp.example\"\n").unwrap();
+    assert!(unused.warnings.to_string().contains("has no effect without proxy"));
+    let refused = parse("no_proxy = [\"https://corp.example\"]\n").unwrap_err().to_string();
+    assert!(refused.contains("this names no hosts"), "{refused}");
 }

@@ -18,6 +18,7 @@ fn each_registry_has_a_row_and_each_failure_counts() {
         failed,
         Outcome::Offline,
     ];
+    let outcomes = outcomes.map(|outcome| vec![outcome]);
     let verdict = judge(&config.registries, &outcomes);
     assert_eq!(
         verdict.text,
@@ -33,6 +34,26 @@ warning: docker.io: this machine's clock is 2 days behind the registry's; check 
     );
     assert_eq!(verdict.failure.as_deref(), Some("1 of 4 registries cannot be used"));
     assert_eq!(judge(&config.registries[..1], &outcomes[..1]).failure, None);
+}
+
+#[test]
+fn each_address_has_a_row_and_one_that_answers_is_enough() {
+    let text =
+        "[[registry]]\nname = \"corp.example\"\nupstream = [\"https://a.example\", \"https://b.example/\"]\n";
+    let config = Config::parse("wharf.toml", text, &|_| None).unwrap();
+    let failed = || Outcome::Failed("a.example does not resolve".to_owned());
+    let verdict = judge(&config.registries, &[vec![failed(), reached(Login::None, &[])]]);
+    assert_eq!(
+        verdict.text,
+        "\
+REGISTRY                           ONLINE
+corp.example at https://a.example  FAILED  a.example does not resolve
+corp.example at https://b.example  ok      answers
+"
+    );
+    assert_eq!(verdict.failure, None);
+    let verdict = judge(&config.registries, &[vec![failed(), failed()]]);
+    assert_eq!(verdict.failure.as_deref(), Some("1 of 1 registries cannot be used"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use telemetry::{Metrics, RegistryMetrics, Stored};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use upstream::HttpUpstream;
+use upstream::{HttpUpstream, Upstream as _};
 
 use super::shared::Shared;
 use crate::config::Registry;
@@ -88,6 +88,7 @@ impl Served {
         );
         let keeper = Keeper::new(inventory, registry.limits.clone());
         show_offline(&shared.metrics.registry(name), &offline);
+        show_addresses(&shared.metrics.registry(name), &upstreams.own);
         let parts = parts(&registry, &upstreams, (&store, &keeper, &offline), &lifetime, shared, capacity);
         let backend = Arc::new(Backend::new(parts));
         let scrubber = Scrubber::new(&backend, Arc::clone(&store), shared.scrub.clone());
@@ -103,6 +104,7 @@ impl Served {
         capacity: &Capacity,
     ) -> Self {
         let upstreams = upstreams.unwrap_or_else(|| self.upstreams.clone());
+        show_addresses(self.backend.metrics(), &upstreams.own);
         self.keeper.set_limits(registry.limits.clone());
         let stored = (&self.store, &self.keeper, self.backend.offline());
         let parts = parts(&registry, &upstreams, stored, &self.lifetime, shared, capacity);
@@ -208,6 +210,18 @@ fn parts(
 fn show_offline(metrics: &RegistryMetrics, offline: &Arc<OfflineSwitch>) {
     let offline = Arc::downgrade(offline);
     metrics.look_up_offline(move || Some(offline.upgrade()?.state().is_offline));
+}
+
+/// Shows in the metrics which addresses of an upstream with several get requests.
+fn show_addresses(metrics: &RegistryMetrics, upstream: &Arc<HttpUpstream>) {
+    let upstream = Arc::downgrade(upstream);
+    metrics.look_up_addresses(move || {
+        let addresses = upstream.upgrade().map(|upstream| upstream.addresses()).unwrap_or_default();
+        if addresses.len() < 2 {
+            return Vec::new();
+        }
+        addresses.iter().map(|address| !address.is_resting).collect()
+    });
 }
 
 /// Shows the usage of the store in the metrics once it is counted. The metrics do not keep the store open.

@@ -109,6 +109,8 @@ fn the_schema_takes_and_refuses_what_the_program_does() {
         ("[defaults]\non_upstream_404 = \"500\"\n", false),
         ("[defaults]\nproxy = \"socks5://u:p@proxy:1\"\n", true),
         ("[defaults]\nproxy = \"ftp://proxy\"\n", false),
+        ("[defaults]\nno_proxy = [\"corp.example\", \"10.0.0.0/8\", \"[fd00::1]:443\"]\n", true),
+        ("[defaults]\nno_proxy = [\"https://corp.example?\"]\n", false),
         ("[defaults]\nname = \"ghcr.io\"\n", false),
         ("[[registry]]\nname = \"[fd00::1]:5000\"\n", true),
         ("[[registry]]\nname = \"https://ghcr.io\"\n", false),

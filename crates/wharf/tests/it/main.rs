@@ -11,6 +11,7 @@ mod check;
 mod denied;
 mod environment;
 mod examples;
+mod failover;
 mod images;
 mod log;
 mod numbers;

@@ -19,7 +19,12 @@ const ALIVE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEAD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 fn race(port: u16) -> Race {
-    Race { ports: HashMap::from([(NAME.to_owned(), port)]), port_default: 443, winners: Mutex::default() }
+    Race {
+        ports: HashMap::from([(NAME.to_owned(), port)]),
+        only: None,
+        port_default: 443,
+        winners: Mutex::default(),
+    }
 }
 
 /// An address that neither takes a connection nor refuses it, as one behind a black hole: its queue is full.
@@ -58,6 +63,19 @@ async fn f21_the_address_that_answers_goes_before_a_black_hole() {
     let started = Instant::now();
     assert_eq!(race.order(NAME, vec![DEAD, ALIVE]).await, [ALIVE, DEAD]);
     assert!(started.elapsed() < Duration::from_millis(250));
+}
+
+#[tokio::test]
+async fn names_that_a_socks_proxy_connects_to_are_not_connected_to_from_here() {
+    let alive = TcpListener::bind((ALIVE, 0)).await.unwrap();
+    let mut settings = Settings::new("corp", "https://registry.example".parse().unwrap());
+    settings.trusted_hosts = vec![format!("{NAME}:{}", alive.local_addr().unwrap().port())];
+    for (proxy, expected) in
+        [("socks5://127.0.0.1:1080", [DEAD, ALIVE]), ("http://127.0.0.1:3128", [ALIVE, DEAD])]
+    {
+        let race = Race::new(&settings, &[proxy.parse().unwrap()]);
+        assert_eq!(race.order(NAME, vec![DEAD, ALIVE]).await, expected, "{proxy}");
+    }
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ fn example(key: &str, directory: &std::path::Path) -> String {
         "username" | "password" => "canary".to_owned(),
         "trusted_hosts" => "auth.example, 10.1.2.3:9000".to_owned(),
         "proxy" => "http://proxy:3128".to_owned(),
+        "no_proxy" => "corp.example, 10.0.0.0/8, *.lan:443".to_owned(),
         "on_upstream_404" => "serve".to_owned(),
         "auth" => "account".to_owned(),
         "sendfile"
@@ -128,6 +129,7 @@ fn companions(key: &str) -> &'static [&'static str] {
         "username" => &["password"],
         "proxy_protocol" => &["trusted_proxies"],
         "password" | "password_file" => &["username"],
+        "no_proxy" => &["proxy"],
         "client_cert" => &["client_key"],
         "client_key" => &["client_cert"],
         "cert_file" => &["key_file"],

@@ -8,6 +8,7 @@ use credentials::Rule;
 use policy::eviction::Cap;
 use policy::freshness::{StaleLimit, TagRule, TagTtl, Upstream404};
 use policy::image::ImagePattern;
+use policy::no_proxy::NoProxyRule;
 use url::Url;
 
 use super::super::credential_rules::CREDENTIAL_RULES;
@@ -66,13 +67,15 @@ pub(crate) static HOSTS: Key<Vec<Text>> = Key {
     doc: "Further virtual hosts, written in full and without a port: `hub.example.com`.",
 };
 
-pub(crate) static UPSTREAM: Key<Text> = Key {
+pub(crate) static UPSTREAM: Key<Vec<Text>> = Key {
     name: "upstream",
-    form: form::UPSTREAM,
+    form: form::UPSTREAMS,
     default: Preset::Computed("`https://<name>`; `https://registry-1.docker.io` for `docker.io`"),
     reloadable: true,
     doc: "The registry's address: `http` or `https`, host and port, and a path if it shares its host. No \
-          credentials. See [An upstream below a path](#an-upstream-below-a-path).",
+          credentials. See [An upstream below a path](#an-upstream-below-a-path). A list names further \
+          addresses of the same registry, at most 8 in all, which stand in for the first one while it fails. \
+          See [Several addresses](#several-addresses).",
 };
 
 pub(crate) static ROOT: Key<Text> = Key {
@@ -195,7 +198,18 @@ pub(crate) static PROXY: Key<Url> = Key {
     default: Preset::Computed("the environment's"),
     reloadable: true,
     doc: "`http`, `https`, `socks5` or `socks5h`, with a login if needed. Used for all requests of this \
-          registry. If it is unset or empty, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply.",
+          registry. If it is unset or empty, `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` apply. \
+          `socks5` gets addresses that wharf resolved, `socks5h` gets names.",
+};
+
+pub(crate) static NO_PROXY: Key<Vec<NoProxyRule>> = Key {
+    name: "no_proxy",
+    form: form::NO_PROXY,
+    default: Preset::Absent,
+    reloadable: true,
+    doc: "Hosts that are reached without `proxy`: names, each with all names below it, addresses and networks, \
+          each with or without a port, or `*`: `[\"corp.example\", \"10.0.0.0/8\", \"cdn.example:8443\"]`. It \
+          also holds for token services and redirects.",
 };
 
 pub(crate) static CONNECT_TIMEOUT: Key<Duration> = Key {
@@ -400,6 +414,7 @@ pub(crate) static REGISTRY: Section = Section {
                 &INSECURE_SKIP_VERIFY,
                 &TRUSTED_HOSTS,
                 &PROXY,
+                &NO_PROXY,
             ],
         },
         Group { is_shared: true, keys: &[&CONNECT_TIMEOUT, &HEADER_TIMEOUT, &IDLE_TIMEOUT] },

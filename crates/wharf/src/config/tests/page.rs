@@ -102,6 +102,7 @@ fn words(shape: Shape) -> String {
         Shape::Images => "pattern",
         Shape::TagRules | Shape::AccessRules => "list of rules",
         Shape::Network => "address or network",
+        Shape::NoProxy => "host, address or network",
         Shape::Repositories => "pattern",
         Shape::Certificates => "list of certificates",
         Shape::Credentials => "source or list of rules",
@@ -112,8 +113,10 @@ fn words(shape: Shape) -> String {
             return format!("{} or {last}", others.join(", "));
         }
         Shape::List(Shape::Host) => "list of host names",
+        Shape::List(Shape::Upstream) => "URL, or list of URLs",
         Shape::List(Shape::Address) => "list of addresses",
         Shape::List(Shape::Images | Shape::Repositories) => "list of patterns",
+        Shape::List(Shape::NoProxy) => "list of hosts, addresses and networks",
         Shape::List(Shape::Network) => "list of addresses and networks",
         Shape::List(item) => return format!("list of {}", words(*item)),
         Shape::OrOff(inner) => return format!("{} or `\"off\"`", words(*inner)),
