@@ -27,7 +27,7 @@ use crate::tls::Authorities;
 const GRAPHS_DEFAULT: u64 = 200;
 
 /// Graphs that run at the same time.
-const CONCURRENT_COUNT: usize = 64;
+const CONCURRENT_COUNT: usize = 16;
 
 /// Operations on each graph: the later ones find what the earlier ones learned.
 const OPERATION_COUNT: usize = 4;
