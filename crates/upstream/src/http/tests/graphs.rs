@@ -21,7 +21,7 @@ use self::oracle::{Counts, Origin, Secret, State};
 use crate::contract::{BlobRange, Upstream};
 use crate::error::Error;
 use crate::http::HttpUpstream;
-use crate::settings::Settings;
+use crate::settings::{ProxySettings, Settings};
 use crate::tls::Authorities;
 
 const GRAPHS_DEFAULT: u64 = 200;
@@ -95,11 +95,12 @@ async fn explore(seed: u64, ground: Ground) -> Counts {
     settings.credentials = credentials;
     settings.trusted_hosts = trusted_hosts;
     settings.ca = vec![ground.ca];
-    settings.proxy = Some(format!("http://proxy-user:{proxy_word}@{}", world.proxy_host()).parse().unwrap());
+    let proxy = format!("http://proxy-user:{proxy_word}@{}", world.proxy_host());
+    settings.proxy = Some(ProxySettings::new(proxy.parse().unwrap()));
     let metrics = telemetry::Metrics::new(&["graph".to_owned()]);
     let upstream = HttpUpstream::new(settings, &ground.authorities, metrics.registry("graph")).unwrap();
     // The names of the world exist in no name server.
-    let clients = upstream.registry.transport.connections.clients();
+    let clients = upstream.addresses.first().transport.connections.clients();
     generator::names().iter().for_each(|name| clients.proxy_names.pretend_public(name));
     for _ in 0..OPERATION_COUNT {
         let repository = rng.usize(..REPOSITORIES.len());
