@@ -104,7 +104,6 @@ async fn explore(seed: u64, ground: Ground) -> Counts {
     generator::names().iter().for_each(|name| clients.proxy_names.pretend_public(name));
     for _ in 0..OPERATION_COUNT {
         let repository = rng.usize(..REPOSITORIES.len());
-        state.lock().unwrap_or_else(PoisonError::into_inner).1.begin(repository);
         let failure = operate(&upstream, REPOSITORIES[repository], &mut rng).await;
         let printed = failure.map(|error| {
             let mut text = format!("{error} {error:?}");

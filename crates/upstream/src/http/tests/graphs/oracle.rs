@@ -4,7 +4,7 @@
 //! domain, and to hosts that the operator listed; a token goes only to the origin that asked for it; neither
 //! follows a redirect, and none comes back with one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::AddAssign;
 
 use base64::Engine as _;
@@ -71,16 +71,12 @@ pub(super) struct State {
     home: Origin,
     trusted: Vec<(String, u16)>,
     logins: Vec<Secret>,
-    /// The repository of the operation in progress.
-    repository: usize,
     proxy_header: String,
     proxy_forms: Vec<String>,
     challenges: Vec<Challenge>,
     /// For each redirect: its origin, and whether a host other than the registry decided where it leads.
     redirects: Vec<(Origin, bool)>,
     tokens: HashMap<String, Token>,
-    /// The requests that were right, whole.
-    right: HashSet<(String, Vec<u8>)>,
     pub(super) faults: Vec<String>,
     pub(super) counts: Counts,
 }
@@ -166,30 +162,33 @@ impl State {
             home,
             trusted: trusted.map(|(host, port)| (host.to_owned(), port.parse().expect("a port"))).collect(),
             logins,
-            repository: 0,
             proxy_header,
             proxy_forms: forms_of(proxy_word),
             challenges: Vec::new(),
             redirects: Vec::new(),
             tokens: HashMap::new(),
-            right: HashSet::new(),
             faults: Vec::new(),
             counts: Counts { graphs: 1, ..Counts::default() },
         }
     }
 
-    /// Begins an operation on the repository of this number.
-    pub(super) fn begin(&mut self, repository: usize) {
-        self.repository = repository;
+    /// Whether the request may be one of this login's. Where there are two, each is for one repository; the
+    /// URL of a redirect or of a token request may name any. (The operation in progress says nothing: on a
+    /// busy machine, a request of an earlier one may arrive late.)
+    fn may_be_of(&self, login: usize, request: &WorldRequest) -> bool {
+        let path = path_of(request);
+        let is_chosen_by_others = ["r", "c"].iter().any(|name| number_in(request, name).is_some());
+        let other = if login == 0 { "/v2/other/" } else { "/v2/library/" };
+        self.logins.len() == 1 || is_chosen_by_others || !path.contains(other)
     }
 
-    /// The login of the operation in progress.
-    fn login(&self) -> Option<usize> {
-        match self.logins.len() {
-            0 => None,
-            1 => Some(0),
-            _ => Some(self.repository),
-        }
+    /// The login that a request carries, in its field or in its form.
+    fn login_in(&self, request: &WorldRequest) -> Option<usize> {
+        let (value, content) = (field(request, "authorization"), String::from_utf8_lossy(&request.content));
+        self.logins.iter().position(|it| {
+            (it.header.is_some() && it.header.as_deref() == value)
+                || it.form.as_ref().is_some_and(|form| content.contains(form))
+        })
     }
 
     pub(super) fn note_challenge(&mut self, request: &WorldRequest) -> usize {
@@ -209,9 +208,8 @@ impl State {
     /// A token for the host whose challenge this request answers.
     pub(super) fn issue(&mut self, request: &WorldRequest) -> Option<String> {
         let challenge = self.challenges.get(number_in(request, "c")?)?;
-        let has_login = has_authorization(request) || !request.content.is_empty();
         let text = format!("Token{}.{}~+/w.", self.tokens.len(), "abcdefgh");
-        let login = if has_login { self.login() } else { None };
+        let login = self.login_in(request);
         let token = Token { by: challenge.by.clone(), login, forms: forms_of(&text) };
         self.tokens.insert(text.clone(), token);
         Some(text)
@@ -243,14 +241,6 @@ impl State {
         self.counts.requests += 1;
         let wrongs = self.wrongs(request);
         let WorldRequest { scheme, host, head, .. } = request;
-        let same = (format!("{scheme} {host} {head}"), request.content.clone());
-        if wrongs.is_empty() {
-            self.right.insert(same);
-        } else if self.right.contains(&same) {
-            // A hedged request of an earlier operation arrives late, on a busy machine: its bytes were judged
-            // right for this host.
-            return;
-        }
         self.faults.extend(wrongs.into_iter().map(|wrong| format!("{wrong}: {scheme} {host}\n{head}")));
         if request.scheme != "connect" {
             self.count(request);
@@ -288,7 +278,7 @@ impl State {
             wrongs.extend(self.wrong_authorization(request, value));
         }
         let mut content = String::from_utf8_lossy(&request.content).into_owned();
-        if let Some(form) = self.login().and_then(|login| self.logins[login].form.as_ref())
+        if let Some(form) = self.login_in(request).and_then(|login| self.logins[login].form.as_ref())
             && content.contains(form)
         {
             if !self.may_carry_login(request) || number_in(request, "c").is_none() {
@@ -316,11 +306,12 @@ impl State {
             if *by != origin {
                 return Some("the token of another host");
             }
-            return (login.is_some() && *login != self.login()).then_some("the token of another login");
+            let is_wrong = login.is_some_and(|login| !self.may_be_of(login, request));
+            return is_wrong.then_some("the token of another login");
         }
-        let own = self.login().and_then(|login| self.logins[login].header.as_deref());
+        let is_own = self.login_in(request).is_some_and(|login| self.may_be_of(login, request));
         match () {
-            () if own != Some(value) => Some("the login of another account, or no known one"),
+            () if !is_own => Some("the login of another account, or no known one"),
             () if !self.may_carry_login(request) => Some("the login at the wrong host"),
             () => None,
         }
