@@ -22,6 +22,7 @@ mod program;
 mod pull;
 mod reload;
 mod sandbox;
+mod secrets;
 mod serve;
 mod start;
 mod stop;
