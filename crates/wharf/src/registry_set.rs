@@ -369,7 +369,7 @@ pub(crate) fn upstream(
 /// Makes the same upstream without its logins.
 ///
 /// # Errors
-/// As [`upstream`].
+/// As [`upstream()`].
 fn anonymous(
     registry: &Registry,
     authorities: &Authorities,

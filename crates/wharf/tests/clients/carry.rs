@@ -55,7 +55,7 @@ fn an_image_of_a_registry_directory_goes_through_exports_and_skopeo_and_back() {
     let first = place(directory, "first");
     let storage = directory.join("old/storage").display().to_string();
     let report = wharf(&surroundings, &first, &["import", &storage, "--registry", "docker.io"]);
-    assert!(report.contains("images   1 (0 incomplete"), "{report}");
+    assert!(report.contains("images   1\n"), "{report}");
     wharf(&surroundings, &first, &["export", NAME, "-o", "app.tar"]);
     let archive = format!("oci-archive:{}:{NAME}", first.join("app.tar").display());
     let new = Registry::start(&surroundings, directory.join("new"), Access::Anonymous);
@@ -72,7 +72,7 @@ fn an_image_of_a_registry_directory_goes_through_exports_and_skopeo_and_back() {
         let tar = there.join("image.tar");
         skopeo(&["copy", &archive, &format!("{kind}:{}:{NAME}", tar.display())]);
         let report = wharf(&surroundings, &there, &["import", "image.tar"]);
-        assert!(report.contains("images   1 (0 incomplete"), "{kind}: {report}");
+        assert!(report.contains("images   1\n"), "{kind}: {report}");
         wharf(&surroundings, &there, &["export", "--all", "-o", "again"]);
         let again = fs::read_to_string(there.join("again/index.json")).expect("an index");
         assert_eq!(again.contains(&image.manifest.digest), is_same, "{kind}: {again}");

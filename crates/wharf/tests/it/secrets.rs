@@ -43,6 +43,9 @@ const NO_SECRETS: [&str; 1] = ["server.acme.dns_key_name"];
 /// The slots whose secrets go to a cloud's own service alone; a test of `credentials` searches for them.
 const OF_CLOUDS: [&str; 2] = ["credentials.client_secret_file", "credentials.token_file"];
 
+/// Secrets of the sources that `credentials` names, and of a login that the registry refuses.
+const OF_LOGINS: [&str; 5] = ["docker", "pull", "command", "google", "wrong"];
+
 /// The secret of a slot: letters of base64, so that it is a key of ACME's, too.
 fn canary(slot: &str) -> String {
     format!("canary{}5b1e0", slot.replace(['.', '_'], ""))
@@ -227,11 +230,8 @@ async fn everything_told(program: &Program, config: &str) -> String {
     told
 }
 
-/// The secret of `password` comes by a variable, as from an operator.
-#[tokio::test(flavor = "multi_thread")]
-async fn s28_no_secret_of_any_slot_is_told_logged_or_stored() {
-    let slots = ["password", "password_file", "docker", "pull", "command", "google", "wrong", "proxy"];
-    let slots = slots.into_iter().chain(SLOTS);
+/// A registry with an account for each slot of a login.
+async fn fake() -> FakeRegistry {
     let accounts: Vec<_> = [
         ("password", "password"),
         ("password_file", "password_file"),
@@ -248,16 +248,11 @@ async fn s28_no_secret_of_any_slot_is_told_logged_or_stored() {
     for name in ["team/app", "team/other"] {
         fake.put_image(name, "latest", &Image::small(name));
     }
-    let (directory, secrets) = (Arc::new(tempfile::tempdir().unwrap()), tempfile::tempdir().unwrap());
-    let authority = Authority::new();
-    let text = configuration(&full_configuration(secrets.path(), &fake, &authority));
-    let config = secrets.path().join("wharf.toml");
-    fs::write(&config, &text).unwrap();
-    let config = config.display().to_string();
-    let mut serve = command(directory.path(), &["serve", "--config", &config]);
-    serve.env("SECRET", canary("password"));
-    let mut program = Program::run(Arc::clone(&directory), serve);
+    fake
+}
 
+/// Pulls from each registry with the right login, a wrong one, and none, and returns the answers.
+async fn pull_from_all(program: &Program) -> String {
     let client_token = format!("Bearer {}", canary("access.tokens_file"));
     let mut told = String::new();
     for (registry, status) in [
@@ -282,6 +277,39 @@ async fn s28_no_secret_of_any_slot_is_told_logged_or_stored() {
             writeln!(told, "{registry} {:?}\n{}", answer.headers, answer.text()).unwrap();
         }
     }
+    told
+}
+
+/// Searches for the secret of every slot in every form.
+fn assert_no_secret(told: &str, secrets: &Path) {
+    for slot in OF_LOGINS.into_iter().chain(SLOTS).filter(|slot| !OF_CLOUDS.contains(slot)) {
+        for form in forms(&canary(slot)) {
+            assert!(!told.contains(&form), "{slot}, as {form:?}, is in:\n{}", around(told, &form));
+        }
+    }
+    for key in ["key.pem", "client-key.pem"] {
+        let pem = fs::read_to_string(secrets.join(key)).unwrap();
+        let line = pem.lines().nth(1).unwrap();
+        assert!(!told.contains(&line[line.len() / 2..]), "a line of {key} was told");
+    }
+    assert!(!told.contains("T32e482koz1Lz0LpR9VDCOHBiRVpBcORZjIK"), "a hash of users_file was told");
+}
+
+/// The secret of `password` comes by a variable, as from an operator.
+#[tokio::test(flavor = "multi_thread")]
+async fn s28_no_secret_of_any_slot_is_told_logged_or_stored() {
+    let fake = fake().await;
+    let (directory, secrets) = (Arc::new(tempfile::tempdir().unwrap()), tempfile::tempdir().unwrap());
+    let authority = Authority::new();
+    let text = configuration(&full_configuration(secrets.path(), &fake, &authority));
+    let config = secrets.path().join("wharf.toml");
+    fs::write(&config, &text).unwrap();
+    let config = config.display().to_string();
+    let mut serve = command(directory.path(), &["serve", "--config", &config]);
+    serve.env("SECRET", canary("password"));
+    let mut program = Program::run(Arc::clone(&directory), serve);
+
+    let mut told = pull_from_all(&program).await;
     told.push_str(&everything_told(&program, &config).await);
     // The other form of each key that has two, and a configuration that is refused.
     let eab = write(secrets.path(), "eab", &canary("server.acme.eab_key_file"));
@@ -304,17 +332,7 @@ async fn s28_no_secret_of_any_slot_is_told_logged_or_stored() {
         told.push_str(&String::from_utf8_lossy(&fs::read(file).unwrap()));
     }
     assert!(told.contains("inline.test") && told.contains("/v2/team/app/manifests/latest"));
-    for slot in slots.filter(|slot| !OF_CLOUDS.contains(slot)) {
-        for form in forms(&canary(slot)) {
-            assert!(!told.contains(&form), "{slot}, as {form:?}, is in:\n{}", around(&told, &form));
-        }
-    }
-    for key in ["key.pem", "client-key.pem"] {
-        let pem = fs::read_to_string(secrets.path().join(key)).unwrap();
-        let line = pem.lines().nth(1).unwrap();
-        assert!(!told.contains(&line[line.len() / 2..]), "a line of {key} was told");
-    }
-    assert!(!told.contains("T32e482koz1Lz0LpR9VDCOHBiRVpBcORZjIK"), "a hash of users_file was told");
+    assert_no_secret(&told, secrets.path());
 }
 
 /// The text before a finding, for the message of a failed test.
