@@ -219,6 +219,8 @@ impl Played {
         block += &format!("trusted_hosts = [{}]\n", hosts.join(", "));
         if self.profile.has_login {
             block += &format!("username = \"{}\"\npassword = \"{}\"\n", LOGIN.0, LOGIN.1);
+            // They give nothing to anyone without a login.
+            block += "serve_private = true\n";
         }
         block
     }

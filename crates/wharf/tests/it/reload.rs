@@ -373,7 +373,10 @@ async fn f41_a_bad_file_is_refused_whole_with_every_mistake_and_the_old_one_goes
     program.wait_for_line("wharf.toml is gone; put it back");
     program.wait_for_line("reload (SIGHUP) refused; the configuration in force stays");
     let metrics = program.metrics().await;
-    let failures = metrics.lines().find(|line| line.contains("{result=\"failure\"}")).unwrap();
+    let failures = metrics
+        .lines()
+        .find(|line| line.starts_with("wharf_config_reloads_total{result=\"failure\"}"))
+        .unwrap();
     assert!(!failures.ends_with(" 0"), "{failures}");
     assert_eq!(reload(&program, &text).await, (200, "wharf.toml: nothing changed\n".to_owned()));
 }
