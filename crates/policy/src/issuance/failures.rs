@@ -83,8 +83,8 @@ impl Failures {
     }
 
     /// The failures of an earlier process, from [`to_text`](Self::to_text), for one that starts at `now`. It
-    /// may order at once, except for what failed [`RESTARTED_COUNT_MAX`] times within the last hour. Lines
-    /// that are no failures are skipped, and so are times in the future.
+    /// may order at once, except for what failed four times within the last hour. Lines that are no failures
+    /// are skipped, and so are times in the future.
     pub fn from_text(text: &str, now: u64) -> Self {
         let parse = |line: &str| {
             let (at, name) = line.split_once(' ')?;
