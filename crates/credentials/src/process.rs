@@ -94,8 +94,8 @@ pub(crate) async fn run(settings: &ProcessSettings, input: Vec<u8>) -> Result<Ou
 /// Runs a program, which must succeed.
 ///
 /// # Errors
-/// A [`Failure`] if it cannot be started, takes too long, prints too much, or ends with another status than 0,
-/// and for an input of more than 4 KiB.
+/// A [`Failure`] if it cannot be started, takes too long, prints too much, or ends with another status than
+/// 0, and for an input of more than 4 KiB.
 pub async fn run_to_success(settings: &ProcessSettings, input: Vec<u8>) -> Result<Secret<Vec<u8>>, Failure> {
     let output = run(settings, input).await?;
     if !output.status.success() {
