@@ -31,6 +31,8 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,
     pub(crate) tls: Option<Arc<ClientConfig>>,
+    /// The value of the header `Authorization`.
+    pub(crate) authorization: Option<&'static str>,
 }
 
 /// One request and its expected answer.
@@ -79,7 +81,8 @@ pub(crate) struct Timing {
 /// An open connection.
 pub(crate) struct Client {
     stream: Stream,
-    host: String,
+    /// The headers that every request has.
+    headers: String,
     buffer: Vec<u8>,
     /// How much of `buffer` is filled.
     filled: usize,
@@ -102,7 +105,10 @@ impl Client {
                 Stream::Tls(Box::new(tls))
             }
         };
-        Ok(Self { stream, host: target.host.clone(), buffer: vec![0; PIECE_BYTES], filled: 0 })
+        let authorization = target.authorization.map(|value| format!("Authorization: {value}\r\n"));
+        let headers =
+            format!("Host: {}\r\nAccept: {ACCEPT}\r\n{}", target.host, authorization.unwrap_or_default());
+        Ok(Self { stream, headers, buffer: vec![0; PIECE_BYTES], filled: 0 })
     }
 
     /// Sends the request, reads the answer to its end and checks it. Calls `progress` with the number of body
@@ -154,12 +160,8 @@ impl Client {
 
     async fn send(&mut self, request: &Request) -> io::Result<()> {
         let range = request.range.map(|(first, last)| format!("Range: bytes={first}-{last}\r\n"));
-        let head = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nAccept: {ACCEPT}\r\n{}\r\n",
-            request.path,
-            self.host,
-            range.unwrap_or_default()
-        );
+        let head =
+            format!("GET {} HTTP/1.1\r\n{}{}\r\n", request.path, self.headers, range.unwrap_or_default());
         match &mut self.stream {
             Stream::Plain(stream) => stream.write_all(head.as_bytes()).await,
             Stream::Tls(stream) => {

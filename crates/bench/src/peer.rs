@@ -97,7 +97,7 @@ impl Workspace {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, launch.port));
         let mut peer = Peer {
             name: launch.name.to_owned(),
-            target: Target { address, host: address.to_string(), tls: None },
+            target: Target { address, host: address.to_string(), tls: None, authorization: None },
             data: directory.join("data"),
             admin: None,
             child: Some(child),

@@ -82,7 +82,7 @@ impl Upstreams {
     /// The registry that answers at once, as a server to compare with.
     pub(crate) fn direct(&self) -> Target {
         let address = self.plain.address_of(Endpoint::Registry);
-        Target { address, host: address.to_string(), tls: None }
+        Target { address, host: address.to_string(), tls: None, authorization: None }
     }
 
     pub(crate) fn trusted_hosts(&self) -> [String; 2] {

@@ -4,6 +4,7 @@ mod cold;
 mod cold_small;
 mod growth;
 mod neighbour;
+mod options;
 mod stored;
 mod warm;
 
@@ -51,6 +52,7 @@ pub(crate) const ALL: &[Workload] = &[
     ("manifest-by-digest", warm::manifest_by_digest),
     ("manifest-by-tag", warm::manifest_by_tag),
     ("small-blobs", warm::small_blobs),
+    ("options", options::run),
     ("neighbour", neighbour::run),
     ("hung-registry", neighbour::beside_a_hung_registry),
     ("cold-image", cold::image),

@@ -25,6 +25,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) tls: Option<(&'a Path, &'a Path)>,
     /// Keys of `[defaults]`.
     pub(crate) defaults: &'a str,
+    /// Whole sections.
+    pub(crate) sections: &'a str,
     /// Registries; the first is the default registry.
     pub(crate) registries: usize,
     /// True for the upstream that answers at once, without tokens and redirects.
@@ -42,6 +44,7 @@ impl Default for Setup<'_> {
             server: "",
             tls: None,
             defaults: "",
+            sections: "",
             registries: 1,
             plain: false,
             hung: false,
@@ -71,11 +74,12 @@ impl Wharf<'_> {
         let mut text = format!(
             "[server]\nlisten = [\"127.0.0.1:{port}\"]\ndefault_registry = \"registry0.example\"\n{}\n{}\n\
              [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n[storage]\nroot = \"{}\"\n\
-             [log]\nlevel = \"error\"\naccess = false\n[defaults]\n{}\n",
+             [log]\nlevel = \"error\"\naccess = false\n[defaults]\n{}\n{}\n",
             setup.server,
             tls,
             data.display(),
             setup.defaults,
+            setup.sections,
         );
         for number in 0..setup.registries {
             let [token, cdn] = upstreams.trusted_hosts();

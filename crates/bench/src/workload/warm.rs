@@ -159,7 +159,12 @@ pub(crate) fn of_transfers(measured: &Measured) -> Figures {
 }
 
 /// Rates and costs of small answers.
-fn small(bench: &Bench, mut table: Table, peers: &[Peer], requests: &[Request]) -> io::Result<Table> {
+pub(crate) fn small(
+    bench: &Bench,
+    mut table: Table,
+    peers: &[Peer],
+    requests: &[Request],
+) -> io::Result<Table> {
     let medians = bench.interleave(peers, |peer| {
         bench.upstreams.forget_requests();
         let measured = load::for_a_time(peer, requests, SMALL_CONNECTIONS, bench.duration)
