@@ -1,6 +1,7 @@
 //! The service behind the admin listener: the guard, then the router.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -9,7 +10,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use server::{BindError, BoundSocket, Incoming, ListenAddress, Server, SideContent, SideService};
+use server::{BindError, BoundSocket, Incoming, ListenAddress, Server};
+use server::{SideBounds, SideContent, SideService};
 use tower_service::Service;
 
 use crate::endpoints;
@@ -20,8 +22,9 @@ use crate::settings::Settings;
 use crate::streamed::Streamed;
 use crate::text::text;
 
-/// Connections of the admin listener open at once: enough for scrapers, probes and a few people.
-const CONNECTION_COUNT_MAX: usize = 64;
+/// The bounds on its connections: enough for scrapers, probes and a few people, who keep a connection from one
+/// look at the numbers to the next.
+const BOUNDS: SideBounds = SideBounds { connection_count_max: 64, idle_max: Duration::from_secs(45) };
 
 /// The longest answer, in bytes: the metrics of a thousand registries are shorter.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -51,7 +54,7 @@ impl Admin {
         server: &mut Server,
     ) -> Result<ListenAddress, BindError> {
         let service = Arc::<Self>::clone(self);
-        server.attach(socket, CONNECTION_COUNT_MAX, service)
+        server.attach(socket, BOUNDS, service)
     }
 
     /// Replaces the settings of the guard for later requests. The address stays.
@@ -64,23 +67,42 @@ impl Admin {
 impl SideService for Admin {
     async fn answer(&self, request: Request<Incoming>) -> Response<SideContent> {
         let (head, body) = request.into_parts();
-        let method = head.method.clone();
         let refusal = if guard::is_open(&head) { None } else { self.guard.load().refusal(&head) };
-        let answer = match refusal {
-            Some(refusal) => refusal.map(Bytes::from),
-            None => {
-                let request = Request::from_parts(head, Body::new(body));
-                let Ok(mut answer) = self.router.clone().call(request).await;
-                if let Some(content) = answer.extensions_mut().remove::<Streamed>().and_then(Streamed::take) {
-                    // The router gave the length of the empty content.
-                    answer.headers_mut().remove(header::CONTENT_LENGTH);
-                    return finish_head(answer.map(|_| content));
-                }
-                collect(answer).await
-            }
-        };
-        finish_head(finish(&method, answer).map(SideContent::Whole))
+        match refusal {
+            Some(refusal) => whole(&head.method, refusal.map(Bytes::from)),
+            None => self.route(Request::from_parts(head, Body::new(body))).await,
+        }
     }
+
+    async fn turn_away(&self, request: Request<Incoming>) -> Response<SideContent> {
+        let (head, _body) = request.into_parts();
+        if guard::is_open(&head) {
+            return self.route(Request::from_parts(head, Body::empty())).await;
+        }
+        let message = "all connections of this listener are in use; try again in a moment\n";
+        let mut refusal = text(StatusCode::SERVICE_UNAVAILABLE, message);
+        refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        whole(&head.method, refusal.map(Bytes::from))
+    }
+}
+
+impl Admin {
+    /// The answer of an endpoint.
+    async fn route(&self, request: Request<Body>) -> Response<SideContent> {
+        let method = request.method().clone();
+        let Ok(mut answer) = self.router.clone().call(request).await;
+        if let Some(content) = answer.extensions_mut().remove::<Streamed>().and_then(Streamed::take) {
+            // The router gave the length of the empty content.
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+            return finish_head(answer.map(|_| content));
+        }
+        whole(&method, collect(answer).await)
+    }
+}
+
+/// An answer whose content is in memory.
+fn whole(method: &Method, answer: Response<Bytes>) -> Response<SideContent> {
+    finish_head(finish(method, answer).map(SideContent::Whole))
 }
 
 /// A long answer, which leaves its place when the last byte is sent.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use telemetry::CloseReason;
 use tokio::time::{Instant, Sleep};
 
-/// How long each phase may last.
+/// The longest time of each phase.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) header_wait_max: Duration,
@@ -36,9 +36,14 @@ impl Limits {
             linger_max: self.linger_max.min(max),
         }
     }
+
+    /// The same limits, with at most `max` for an idle connection.
+    pub(crate) fn idle_within(self, max: Duration) -> Self {
+        Self { idle_max: self.idle_max.min(max), ..self }
+    }
 }
 
-/// Why a connection timed out.
+/// The deadline that a connection missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
     /// No request came.
@@ -205,7 +210,7 @@ impl Clock {
         self.state().stop_by = Some(Instant::now() + grace);
     }
 
-    /// Why the connection timed out, once it has.
+    /// The deadline that the connection missed, once it has.
     pub(crate) fn given_up(&self) -> Option<Overdue> {
         self.state().given_up
     }

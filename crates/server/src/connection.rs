@@ -48,20 +48,30 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct ConnectionContext {
     pub(crate) surface: Surface,
     pub(crate) current: Current,
-    /// A tighter bound on each step, for connections that only get a refusal.
-    pub(crate) step_wait_max: Option<Duration>,
+    pub(crate) tighter: Tighter,
     pub(crate) turns: Arc<Turns>,
     pub(crate) wrong_ports: Arc<WrongPorts>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: CancellationToken,
 }
 
+/// The bounds of a listener that are tighter than those of the settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tighter {
+    /// The bound on the time without a request.
+    pub(crate) idle_max: Option<Duration>,
+    /// The bound on each step, for connections that only get a refusal.
+    pub(crate) step_wait_max: Option<Duration>,
+}
+
 impl ConnectionContext {
     /// The limits of a connection that begins now, and whether it may use `sendfile`.
     fn begin(&self) -> (Limits, bool) {
         let snapshot = self.current.peek();
+        let Tighter { idle_max, step_wait_max } = self.tighter;
         let limits = snapshot.limits();
-        (self.step_wait_max.map_or(limits, |longest| limits.within(longest)), snapshot.settings.sendfile)
+        let limits = step_wait_max.map_or(limits, |longest| limits.within(longest));
+        (idle_max.map_or(limits, |longest| limits.idle_within(longest)), snapshot.settings.sendfile)
     }
 
     /// Prepares a new connection for its first request. Sets `client`, the peer at first, to the address that
@@ -112,7 +122,7 @@ impl ConnectionContext {
     }
 }
 
-/// Why a connection ended before its first request.
+/// The reason for the end of a connection before its first request.
 type Ended = (CloseReason, Option<io::Error>);
 
 /// Counts a connection for as long as it lives, even if its task panics.

@@ -57,5 +57,5 @@ pub use listen::{BindError, BoundSocket};
 pub use quote::quoted;
 pub use server::{Parts, Server, Sockets};
 pub use settings::{Settings, TlsSettings};
-pub use side::{SideContent, SideService, Working};
+pub use side::{SideBounds, SideContent, SideService, Working};
 pub use snapshot::{Control, Snapshot};

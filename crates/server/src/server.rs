@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::address::ListenAddress;
 use crate::admission::{Admission, ConnectionLimit};
-use crate::connection::{self, ConnectionContext};
+use crate::connection::{self, ConnectionContext, Tighter};
 use crate::handle::Public;
 use crate::lateness;
 use crate::listen::{self, BindError, BoundSocket, Listener, Listening};
@@ -18,7 +18,7 @@ use crate::permits::Permits;
 use crate::renewal;
 use crate::request_id::RequestIds;
 use crate::settings::Settings;
-use crate::side::SideService;
+use crate::side::{SideBounds, SideService};
 use crate::snapshot::{Control, Current, Snapshot};
 use crate::surface::Surface;
 use crate::tls::Tls;
@@ -27,6 +27,13 @@ use crate::wrong_port::WrongPorts;
 
 /// The longest time for each step of a connection above the limit, which only gets a refusal.
 pub(crate) const TURN_AWAY_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// The bounds of connections above the limit.
+const TURNED_AWAY: Tighter = Tighter { idle_max: None, step_wait_max: Some(TURN_AWAY_WAIT_MAX) };
+
+/// The bounds of connections above the limit of a side service. Its clients are near, and a health probe has
+/// a second for its answer, even behind connections without a request.
+const SIDE_TURNED_AWAY: Tighter = Tighter { idle_max: Some(Duration::from_millis(250)), ..TURNED_AWAY };
 
 /// The parts of a server.
 #[derive(Debug)]
@@ -75,7 +82,7 @@ pub struct Server {
 #[derive(Debug)]
 struct Side {
     listening: Listening,
-    connection_count_max: usize,
+    bounds: SideBounds,
     service: Arc<dyn SideService>,
 }
 
@@ -132,20 +139,20 @@ impl Server {
         self.tls_listeners.iter().filter_map(|it| it.address.ip()).collect()
     }
 
-    /// Also listens on `socket`, for `service`, with at most `connection_count_max` connections at once.
-    /// Returns the address, with the port that the kernel chose for port 0.
+    /// Also listens on `socket`, for `service`, whose connections have these bounds. Returns the address, with
+    /// the port that the kernel chose for port 0.
     ///
     /// # Errors
     /// [`BindError`] if another process has begun to listen there since the socket was bound.
     pub fn attach(
         &mut self,
         socket: BoundSocket,
-        connection_count_max: usize,
+        bounds: SideBounds,
         service: Arc<dyn SideService>,
     ) -> Result<ListenAddress, BindError> {
         let listening = socket.listen()?;
         let address = listening.address.clone();
-        self.sides.push(Side { listening, connection_count_max, service });
+        self.sides.push(Side { listening, bounds, service });
         Ok(address)
     }
 
@@ -173,11 +180,11 @@ impl Server {
         let Control { current, answer_permits, connection_limit, tls: encryption, challenges } = control;
         let turns = Arc::new(Turns::default());
         let wrong_ports = Arc::new(WrongPorts::default());
-        let context = |surface, step_wait_max| {
+        let context = |surface, tighter| {
             Arc::new(ConnectionContext {
                 surface,
                 current: current.clone(),
-                step_wait_max,
+                tighter,
                 turns: Arc::clone(&turns),
                 wrong_ports: Arc::clone(&wrong_ports),
                 metrics: Arc::clone(&metrics),
@@ -188,10 +195,14 @@ impl Server {
             accept(listener, tls, contexts, limit, connections, shutdown);
         };
 
-        for Side { listening, connection_count_max, service } in sides {
+        for Side { listening, bounds, service } in sides {
+            let SideBounds { connection_count_max, idle_max } = bounds;
             let limit = ConnectionLimit::new(connection_count_max, connection_count_max);
-            let served = context(Surface::Side(service), None);
-            let contexts = Contexts { turned_away: Arc::clone(&served), served };
+            let served = Tighter { idle_max: Some(idle_max), step_wait_max: None };
+            let contexts = Contexts {
+                served: context(Surface::Side(Arc::clone(&service)), served),
+                turned_away: context(Surface::SideTurnAway(service), SIDE_TURNED_AWAY),
+            };
             start(listening.listener, None, contexts, limit);
         }
         let public = Arc::new(Public {
@@ -203,8 +214,8 @@ impl Server {
             shutdown: shutdown.clone(),
         });
         let contexts = Contexts {
-            served: context(Surface::Public(Arc::clone(&public)), None),
-            turned_away: context(Surface::TurnAway(public), Some(TURN_AWAY_WAIT_MAX)),
+            served: context(Surface::Public(Arc::clone(&public)), Tighter::default()),
+            turned_away: context(Surface::TurnAway(public), TURNED_AWAY),
         };
         let plain = listeners.into_iter().map(|it| (it.listener, None));
         let encrypted = tls_listeners.into_iter().map(|it| (it.listener, encryption.clone()));

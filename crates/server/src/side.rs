@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,10 +38,23 @@ impl Working {
     }
 }
 
+/// The bounds on the connections of a side service. The settings of the server have the others.
+#[derive(Clone, Copy, Debug)]
+pub struct SideBounds {
+    /// Connections open at once. A further one is turned away.
+    pub connection_count_max: usize,
+    /// The time that a connection may be idle.
+    pub idle_max: Duration,
+}
+
 /// A service with its own listener. The server accepts, limits, times, counts and drains its connections as
 /// it does for clients that pull.
 #[async_trait]
 pub trait SideService: fmt::Debug + Send + Sync {
     /// Answers one request.
     async fn answer(&self, request: Request<Incoming>) -> Response<SideContent>;
+
+    /// Answers one request on a connection above the limit, without work. The connection ends with the
+    /// answer.
+    async fn turn_away(&self, request: Request<Incoming>) -> Response<SideContent>;
 }

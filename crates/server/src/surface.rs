@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::body::{Content, Outgoing};
@@ -18,12 +18,14 @@ pub(crate) enum Surface {
     /// The public service on connections above the limit: it refuses every request but health checks.
     TurnAway(Arc<Public>),
     Side(Arc<dyn SideService>),
+    /// A side service on connections above its limit.
+    SideTurnAway(Arc<dyn SideService>),
 }
 
 impl Surface {
     /// Whether clients that pull come here.
     pub(crate) fn is_public(&self) -> bool {
-        !matches!(self, Self::Side(_))
+        matches!(self, Self::Public(_) | Self::TurnAway(_))
     }
 
     /// Answers one request.
@@ -36,18 +38,22 @@ impl Surface {
         match self {
             Self::Public(public) => public.answer(request, client, clock).await,
             Self::TurnAway(public) => public.turn_away(request, client, clock),
-            Self::Side(service) => answer_aside(&**service, request, clock).await,
+            Self::Side(service) => {
+                let mut request = request;
+                request.extensions_mut().insert(Working(Arc::clone(clock)));
+                outgoing(service.answer(request).await)
+            }
+            Self::SideTurnAway(service) => {
+                let mut answer = service.turn_away(request).await;
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                outgoing(answer)
+            }
         }
     }
 }
 
-async fn answer_aside(
-    service: &dyn SideService,
-    mut request: Request<Incoming>,
-    clock: &Arc<Clock>,
-) -> Response<Outgoing> {
-    request.extensions_mut().insert(Working(Arc::clone(clock)));
-    service.answer(request).await.map(|content| {
+fn outgoing(answer: Response<SideContent>) -> Response<Outgoing> {
+    answer.map(|content| {
         // The length of streams is not known.
         let (content, length) = match content {
             SideContent::Whole(bytes) => {

@@ -105,9 +105,11 @@ impl AdminListener {
             Some(admin) => {
                 let at = Place::of_listener(&admin.listen);
                 let is_file = admin.listen.file().is_some();
-                match at.connect().map_err(|error| error.kind()) {
-                    Err(ErrorKind::NotFound) if is_file => at.without_wharf(),
-                    Err(ErrorKind::ConnectionRefused) => at.without_wharf(),
+                match at.connect().map_err(|error| (error.kind(), error)) {
+                    Err((ErrorKind::NotFound, _)) if is_file => at.without_wharf(),
+                    Err((ErrorKind::ConnectionRefused, _)) => at.without_wharf(),
+                    // A second attempt would wait as long.
+                    Err((ErrorKind::TimedOut, error)) => return Err(at.no_answer(&error)),
                     _ => return Self::find(config, None, ""),
                 }
             }
@@ -262,8 +264,7 @@ impl AdminListener {
     }
 
     fn no_answer(&self, error: &io::Error) -> String {
-        let (shown, why) = (self.shown(), error_chain(error));
-        format!("no answer from the admin listener at {shown}: {why}; check that wharf runs there")
+        self.at.no_answer(error)
     }
 }
 
@@ -308,6 +309,11 @@ impl Place {
 
     fn without_wharf(&self) -> String {
         format!("no wharf listens on {self}, the admin listener of the configuration")
+    }
+
+    fn no_answer(&self, error: &io::Error) -> String {
+        let why = error_chain(error);
+        format!("no answer from the admin listener at {self}: {why}; check that wharf runs there")
     }
 }
 

@@ -6,11 +6,18 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
 /// The bound on the start of an answer, in bytes.
 const HEAD_BYTES_MAX: usize = 4096;
 
 /// The bound on an answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// The longest wait for room in the queue of a Unix socket. A listener that works empties it at once.
+const QUEUE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A connection whose reads and writes have a limit on their time.
 #[derive(Debug)]
@@ -63,15 +70,26 @@ impl Socket {
         Err(failure)
     }
 
-    /// Connects through the file of a Unix socket, with the same deadline. It waits for a listener whose
-    /// queue is full.
+    /// Connects through the file of a Unix socket, with the same deadline.
     ///
     /// # Errors
-    /// There is no such file, nobody listens there, or this user may not write to it.
+    /// There is no such file, nobody listens there, this user may not write to it, or its queue stays full
+    /// ([`io::ErrorKind::TimedOut`]).
     pub(crate) fn connect_local(file: &Path, wait_max: Duration) -> io::Result<Self> {
         let deadline = Instant::now() + wait_max;
-        let connection = Connection::Local(UnixStream::connect(file)?);
-        Ok(Self { connection, patience: Patience::Until(deadline) })
+        let queue_wait = wait_max.min(QUEUE_WAIT_MAX);
+        let address = SocketAddrUnix::new(file)?;
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // The time for sending also bounds the wait for room in the queue (socket(7), SO_SNDTIMEO).
+        set_socket_timeout(&socket, Timeout::Send, Some(queue_wait))?;
+        match connect(&socket, &address) {
+            Ok(()) => {
+                let connection = Connection::Local(UnixStream::from(socket));
+                Ok(Self { connection, patience: Patience::Until(deadline) })
+            }
+            Err(Errno::AGAIN) => Err(queue_full(queue_wait)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Gives each further read and write this time, for a long exchange.
@@ -194,3 +212,11 @@ fn line_of(answer: &[u8]) -> String {
     let line = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
     String::from_utf8_lossy(line).trim_end().to_owned()
 }
+
+fn queue_full(wait: Duration) -> io::Error {
+    let text = format!("it accepts no connection, and its queue was full for {wait:?}");
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+#[cfg(test)]
+mod tests;

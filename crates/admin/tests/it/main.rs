@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
 mod answers;
+mod crowd;
 mod images;
 mod pull;
 mod readiness;

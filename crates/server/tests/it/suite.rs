@@ -14,6 +14,7 @@ mod proxy_protocol;
 mod refusals;
 mod reload;
 mod routing;
+mod side;
 mod slow_upstreams;
 mod tls;
 mod who_may_pull;

@@ -2,16 +2,21 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use testkit::{FakeRegistry, Image};
 
-use crate::program::{Program, command, registry, run};
+use crate::program::{PATIENCE, Program, command, registry, run};
 
 /// A configuration whose admin listener is the file `admin.sock` in `directory`.
 fn configuration(directory: &Path, rest: &str) -> String {
@@ -144,4 +149,62 @@ fn s37_a_socket_that_cannot_be_made_says_what_to_do() {
     let (code, _, complained) = run(directory.path(), &["list", "--url", &url]);
     assert_eq!(code, Some(1), "{complained}");
     assert!(complained.contains(&format!("no answer from the admin listener at {url}: ")), "{complained}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f44_idle_connections_hold_up_no_health_check_of_the_socket() {
+    let directory = Arc::new(tempfile::tempdir().unwrap());
+    let program = started(&directory, "");
+    let file = file_in(directory.path());
+    // More than are served and turned away at one time.
+    let idle: Vec<UnixStream> = (0..300).map(|_| UnixStream::connect(&file).unwrap()).collect();
+    for target in ["/livez", "/readyz"] {
+        let mut probe = UnixStream::connect(&file).unwrap();
+        probe.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(probe, "GET {target} HTTP/1.1\r\nHost: probe.example\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok\n"), "{answer}");
+    }
+    drop((idle, program));
+}
+
+/// The command could not be stopped by its own limits, because it had no connection to wait on.
+#[test]
+fn f44_a_command_says_that_the_socket_accepts_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = file_in(directory.path());
+    fs::write(directory.path().join("wharf.toml"), configuration(directory.path(), "")).unwrap();
+    let _held = fill_queue(&file);
+    let expected = format!(
+        "no answer from the admin listener at unix:{}: it accepts no connection, and its queue was full for 5s",
+        file.display()
+    );
+    let (tell, told) = std::sync::mpsc::channel();
+    let place = directory.path().to_owned();
+    std::thread::spawn(move || tell.send(run(&place, &["list"])));
+    let (code, _, complained) = told.recv_timeout(PATIENCE).expect("the command ends");
+    assert_eq!(code, Some(1), "{complained}");
+    assert!(complained.contains(&expected), "{complained}");
+}
+
+/// Listens at `file`, accepts nothing, and connects until nobody else can. Returns the sockets.
+fn fill_queue(file: &Path) -> Vec<OwnedFd> {
+    let make = |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+    let address = SocketAddrUnix::new(file).unwrap();
+    let listener = make(SocketFlags::CLOEXEC);
+    bind(&listener, &address).unwrap();
+    listen(&listener, 0).unwrap();
+    let mut sockets = vec![listener];
+    loop {
+        let client = make(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+        match connect(&client, &address) {
+            Ok(()) => sockets.push(client),
+            Err(error) => {
+                assert_eq!(error, rustix::io::Errno::AGAIN);
+                return sockets;
+            }
+        }
+        assert!(sockets.len() < 100, "the queue has no end");
+    }
 }
