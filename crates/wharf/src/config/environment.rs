@@ -8,8 +8,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use url::Url;
+
 use super::expand::Variables;
 use super::foreign;
+use super::form::Shape;
 use super::hint;
 use super::key::Section;
 use super::keys::SECTIONS;
@@ -149,6 +152,9 @@ impl Assignments {
     fn set(&mut self, key: &str, value: &str, sections: &mut HashMap<&'static str, Assigned>) {
         let outside = Outside { name: format!("--set {key}"), value: value.to_owned() };
         let (path, name) = key.rsplit_once('.').unwrap_or(("", key));
+        if let Some(advice) = advice_for_secret(path, name, value) {
+            self.mistakes.push((outside.name.clone(), advice));
+        }
         let single = single_keys().find(|single| *single == (path, name));
         if let Some((path, name)) = single {
             sections.entry(path).or_default().insert(name, outside);
@@ -236,6 +242,41 @@ fn settable(key: &str) -> Option<&'static str> {
     let own = REGISTRY.keys().map(|key| key.name());
     let of_access = access::OF_A_REGISTRY.iter().map(|(outside, _)| *outside);
     own.chain(of_access).find(|known| *known == key && *known != NAME.name)
+}
+
+/// Advice on a key of the section at `path` whose value is a secret, which a command line would show to every
+/// user of the machine.
+fn advice_for_secret(path: &str, key: &str, value: &str) -> Option<String> {
+    let registry = path.strip_prefix("registry.");
+    let section = match registry {
+        Some(_) => &REGISTRY,
+        None => {
+            single_keys().find(|single| *single == (path, key))?;
+            sections().find(|(known, _)| *known == path)?.1
+        }
+    };
+    let declared = section.keys().find(|declared| declared.name() == key)?;
+    let holds_secret = match declared.shape() {
+        Shape::Secret => true,
+        Shape::Proxy => {
+            Url::parse(value).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
+        }
+        _ => false,
+    };
+    if !holds_secret {
+        return None;
+    }
+    let variable = match registry {
+        Some(name) => variable_of_registry(name, key),
+        None => variable_of(path, key),
+    };
+    let of_file = format!("{key}_file");
+    let of_file = section.keys().any(|declared| declared.name() == of_file).then_some(of_file);
+    let of_file = of_file.map(|key| format!(", or name a file with {key}")).unwrap_or_default();
+    Some(format!(
+        "holds a secret, and every user of this machine can read the arguments of a process; write it into the \
+         configuration file or the variable {variable}{of_file}"
+    ))
 }
 
 /// Advice on a variable that sets no key, or `None` if the variable may be meant for another program.

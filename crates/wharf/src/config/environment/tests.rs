@@ -435,6 +435,49 @@ fn a_variable_that_can_mean_two_things_is_refused() {
     );
 }
 
+/// The list of processes shows a command line to every user, and a shell keeps it in its history.
+#[test]
+fn s28_a_secret_on_the_command_line_is_refused_by_the_name_of_its_key() {
+    let mut secrets: Vec<(String, &str, String)> = Vec::new();
+    for (path, section) in sections() {
+        let is_registry = path == DEFAULTS;
+        for key in section.keys().filter(|key| matches!(key.shape(), Shape::Secret)) {
+            let is_shared = section.shared_keys().any(|shared| shared.name() == key.name());
+            if !is_registry || is_shared {
+                secrets.push((path.to_owned(), key.name(), variable_of(path, key.name())));
+            }
+            if is_registry {
+                let variable = variable_of_registry("ghcr.io", key.name());
+                secrets.push(("registry.ghcr.io".to_owned(), key.name(), variable));
+            }
+        }
+    }
+    assert!(secrets.len() > 2, "{secrets:?}");
+    for (path, key, variable) in secrets {
+        let mistakes = read("", &[], &[(&format!("{path}.{key}"), "canary")]).unwrap_err();
+        let expected = format!(
+            "--set {path}.{key}: holds a secret, and every user of this machine can read the arguments of a \
+             process; write it into the configuration file or the variable {variable}, or name a file with {key}_file"
+        );
+        assert!(mistakes.lines().any(|line| line == expected), "{mistakes}");
+        assert!(!mistakes.contains("canary"), "{mistakes}");
+    }
+    for path in ["defaults", "registry.ghcr.io"] {
+        let key = format!("{path}.proxy");
+        for login in ["me:canary@", "canary@"] {
+            let mistakes = read("", &[], &[(&key, &format!("http://{login}proxy:3128"))]).unwrap_err();
+            let begin = format!("--set {path}.proxy: holds a secret, and ");
+            assert!(mistakes.starts_with(&begin) && mistakes.ends_with("_PROXY"), "{mistakes}");
+            assert!(!mistakes.contains("canary"), "{mistakes}");
+        }
+        read("", &[], &[(&key, "http://proxy:3128")]).unwrap();
+    }
+    let directory = tempfile::tempdir().unwrap();
+    write_files(directory.path());
+    let file = directory.path().join("secret").display().to_string();
+    read("", &[], &[("registry.ghcr.io.username", "me"), ("registry.ghcr.io.password_file", &file)]).unwrap();
+}
+
 #[test]
 fn an_option_that_sets_no_key_names_the_keys() {
     for (key, expected) in [
