@@ -178,7 +178,11 @@ pub fn decide(rules: &Rules, identity: &Identity, asked: &Request) -> Decision {
         refused => return refused,
     }
     // A catalog has no repository; `may_list` filters it.
-    match asked.repository().and_then(|repository| rules.refusal(identity, repository)) {
+    let Some(repository) = asked.repository() else { return Decision::Allow };
+    match rules.refusal(identity, repository) {
+        Some(refused) if refused.reason == Reason::NotAllowed && rules.login_opens(identity, repository) => {
+            Decision::Challenge
+        }
         Some(refused) => Decision::Refuse(refused),
         None => Decision::Allow,
     }
@@ -203,7 +207,7 @@ impl Rules {
 
     /// Whether a client that already comes in may gain or lose by its login.
     pub fn depend_on_logins(&self) -> bool {
-        self.clients.iter().any(|rule| !rule.users.is_empty() || !rule.tokens.is_empty())
+        self.clients.iter().any(ClientRule::is_about_logins)
     }
 
     /// Whether the client comes in, whatever it asks for.
@@ -265,12 +269,27 @@ impl Rules {
         (!is_allowed).then(|| not_allowed(self.section.clone()))
     }
 
+    /// Whether a rule for users or tokens opens the repository to a client that has come in without a login.
+    fn login_opens(&self, identity: &Identity, repository: &Repository) -> bool {
+        let names = |pattern: &ImagePattern| pattern.names_repository_of(&self.registry, repository.as_str());
+        self.ways.logins
+            && identity.login.is_none()
+            && self.clients.iter().any(|rule| {
+                let Repositories { allow, deny } = &rule.repositories;
+                rule.is_about_logins() && allow.iter().flatten().any(names) && !deny.iter().any(names)
+            })
+    }
+
     fn place_of(&self, index: usize) -> String {
         format!("rule {} of {}", index + 1, self.section)
     }
 }
 
 impl ClientRule {
+    fn is_about_logins(&self) -> bool {
+        !self.users.is_empty() || !self.tokens.is_empty()
+    }
+
     /// Whether the rule is about this client.
     fn names(&self, identity: &Identity) -> bool {
         let is_named = |patterns: &[NamePattern], name: Option<&str>| {

@@ -11,7 +11,7 @@ use ::access::{Access, AccessTable, Verdict};
 use http::header::{self, HeaderMap, HeaderName};
 use http::request;
 use oci::{Repository, Request};
-use policy::access::{self as rules, Decision, Forwarding, Identity, Reason};
+use policy::access::{self as rules, Decision, Forwarding, Identity};
 
 use crate::respond::error::{AccessRefusal, NoAccess};
 use crate::tls::TlsSession;
@@ -44,11 +44,8 @@ impl Visitor {
     pub(crate) fn check(&self, asked: &Request) -> Result<(), AccessRefusal> {
         let why = match rules::decide(&self.access.rules, &self.identity, asked) {
             Decision::Allow => return Ok(()),
-            Decision::Challenge => NoAccess::NoLogin,
-            Decision::Refuse(refused) => match &self.login_fault {
-                Some(fault) if refused.reason == Reason::NotAllowed => fault.clone(),
-                _ => NoAccess::Rule(refused),
-            },
+            Decision::Challenge => self.login_fault.clone().unwrap_or(NoAccess::NoLogin),
+            Decision::Refuse(refused) => NoAccess::Rule(refused),
         };
         let registry = &self.access.rules.registry;
         let target = match asked.repository() {

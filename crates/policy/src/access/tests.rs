@@ -176,6 +176,46 @@ fn a_rule_for_certain_clients_takes_the_place_of_the_sections_allow_and_adds_to_
     }
 }
 
+/// A client that came in by its address has no reason to log in unless it is asked to.
+#[test]
+fn a_client_without_a_login_is_challenged_where_a_rule_for_logins_opens_the_repository() {
+    let ci = ClientRule {
+        users: names(&["ci-*"]),
+        addresses: vec!["10.0.0.0/8".parse().unwrap()],
+        repositories: Repositories { allow: Some(images(&["build/*"])), deny: images(&["build/keys"]) },
+        ..ClientRule::default()
+    };
+    let own = Repositories { allow: Some(images(&["team/*"])), deny: images(&["build/old"]) };
+    let with = |ways| Rules { repositories: own.clone(), clients: vec![ci.clone()], ..rules(ways) };
+    let every_address = || Some(vec!["0.0.0.0/0".parse().unwrap()]);
+    let by_address_or_login = with(Ways { logins: true, addresses: every_address(), ..Ways::default() });
+    let near = Identity::of_address("10.1.2.3".parse().unwrap());
+    let not_allowed = || refused(Reason::NotAllowed, "allow of [access]");
+    let old = || refused(Reason::Denied, "deny = \"build/old\" of [access]");
+    for (client, repository, expected) in [
+        (stranger(), "team/app", Decision::Allow),
+        (stranger(), "build/app", Decision::Challenge),
+        (near.clone(), "build/app", Decision::Allow),
+        (user("ci-1"), "build/app", Decision::Allow),
+        // The client has said who it is.
+        (user("alice"), "build/app", not_allowed()),
+        (token("ci-1"), "build/app", not_allowed()),
+        // No login opens these.
+        (stranger(), "other/app", not_allowed()),
+        (stranger(), "build/keys", not_allowed()),
+        (stranger(), "build/old", old()),
+        (near, "build/keys", refused(Reason::Denied, "deny = \"build/keys\" of rule 1 of [access]")),
+    ] {
+        for request in requests(repository) {
+            let decision = decide(&by_address_or_login, &client, &request);
+            assert_eq!(decision, expected, "{client:?} {repository}");
+        }
+    }
+    // Where no login can be proved, nobody is asked for one.
+    let by_address = with(Ways { addresses: every_address(), ..Ways::default() });
+    assert_eq!(decide(&by_address, &stranger(), &requests("build/app")[0]), not_allowed());
+}
+
 #[test]
 fn an_identity_shows_the_name_that_was_proved() {
     let certificate = Identity { certificate: Some(["node.example".to_owned()].into()), ..stranger() };
@@ -271,6 +311,22 @@ proptest! {
     fn a_challenge_is_only_for_rules_with_logins(rules in any_rules(), client in any_identity()) {
         if rules.admit(&client) == Decision::Challenge {
             prop_assert!(rules.ways.logins && client.login.is_none());
+        }
+    }
+
+    #[test]
+    fn a_client_for_whom_a_login_opens_something_is_challenged(
+        rules in any_rules(), client in any_identity(), login in any_identity(), name in "[xy]/[xy]"
+    ) {
+        let before = Identity { login: None, ..client };
+        let after = Identity { login: login.login, ..before.clone() };
+        for request in requests(&name) {
+            let (decision, with_login) = (decide(&rules, &before, &request), decide(&rules, &after, &request));
+            if rules.ways.logins && decision != Decision::Allow && with_login == Decision::Allow {
+                prop_assert_eq!(decision, Decision::Challenge);
+            } else if decision == Decision::Challenge {
+                prop_assert!(rules.ways.logins);
+            }
         }
     }
 }
