@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use http::Uri;
 use instant_acme::{Account, AccountCredentials, Error, ExternalAccountKey, NewAccount};
 
 use crate::client::{Client, Transport};
-use crate::problem::Failure;
+use crate::problem::{self, Failure};
 use crate::settings::Settings;
 use crate::state::AuthorityState;
 
@@ -25,7 +26,7 @@ pub(crate) async fn open(
     transport: &Arc<dyn Transport>,
 ) -> Result<Ready, (Failure, Client)> {
     let client = Client::new(Arc::clone(transport));
-    let stored = state.account(|text| serde_json::from_slice::<AccountCredentials>(text).ok());
+    let stored = state.account(parse);
     let opened = match stored {
         Some(stored) => restore(stored, settings, &client).await,
         None => make(settings, state, &client).await,
@@ -34,6 +35,14 @@ pub(crate) async fn open(
         Ok(account) => Ok(Ready { account, client }),
         Err(failure) => Err((failure, client)),
     }
+}
+
+/// The account in a file; `None` if there is none.
+fn parse(text: &[u8]) -> Option<AccountCredentials> {
+    let document: serde_json::Value = serde_json::from_slice(text).ok()?;
+    // The library takes for granted that the directory is an address.
+    document["directory"].as_str()?.parse::<Uri>().ok()?;
+    serde_json::from_slice(text).ok()
 }
 
 async fn restore(
@@ -68,7 +77,7 @@ async fn make(settings: &Settings, state: &AuthorityState, client: &Client) -> R
 fn unusable(settings: &Settings, error: &Error) -> Failure {
     let why = match error {
         Error::Json(_) => "what it answers is no directory of ACME; check the URL".to_owned(),
-        error => error.to_string(),
+        error => problem::shown(&error.to_string()),
     };
     Failure::new(format!("cannot use {}: {why}", settings.directory))
 }

@@ -7,40 +7,46 @@ pub(crate) mod update;
 use hickory_proto::rr::Name;
 
 use crate::settings::Dns;
+use crate::state::NotedRecord;
 
-/// A record that was made, with everything that its removal needs.
-#[derive(Clone, Debug)]
-pub(crate) struct MadeRecord {
-    /// The name below which it was made: `_acme-challenge.<name>`, or where an alias leads.
-    name: Name,
-    value: String,
-    by: Dns,
-}
-
-/// Makes the record with which `host`, without a wildcard, answers a challenge.
+/// The record with which `host`, without a wildcard, answers a challenge: at `_acme-challenge.<host>`, or where
+/// an alias leads. It is not made yet.
 ///
 /// # Errors
 /// A sentence that says what failed.
-pub(crate) async fn present(by: &Dns, host: &str, value: &str) -> Result<MadeRecord, String> {
-    let text = format!("_acme-challenge.{host}.");
-    let name = Name::from_ascii(&text).map_err(|error| format!("{text} is no name of the DNS: {error}"))?;
+pub(crate) async fn record(by: &Dns, host: &str, value: &str) -> Result<NotedRecord, String> {
+    let name = parsed(&format!("_acme-challenge.{host}."))?;
     let name = match by {
-        Dns::Update(settings) => exchange::present(settings, name, value).await?,
-        Dns::Hook(process) => {
-            hook::run(process, hook::Act::Present, &name, value).await?;
-            name
-        }
+        Dns::Update(settings) => exchange::follow(settings.resolver, name).await?,
+        Dns::Hook(_) => name,
     };
-    Ok(MadeRecord { name, value: value.to_owned(), by: by.clone() })
+    Ok(NotedRecord { name: name.to_ascii(), value: value.to_owned() })
+}
+
+/// Makes a record.
+///
+/// # Errors
+/// A sentence that says what failed. The record may be there all the same.
+pub(crate) async fn make(by: &Dns, record: &NotedRecord) -> Result<(), String> {
+    let (name, value) = (parsed(&record.name)?, &record.value);
+    match by {
+        Dns::Update(settings) => exchange::add(settings, &name, value).await,
+        Dns::Hook(process) => hook::run(process, hook::Act::Present, &name, value).await,
+    }
 }
 
 /// Removes a record.
 ///
 /// # Errors
 /// A sentence that says what failed.
-pub(crate) async fn clean_up(record: &MadeRecord) -> Result<(), String> {
-    match &record.by {
-        Dns::Update(settings) => exchange::remove(settings, &record.name, &record.value).await,
-        Dns::Hook(process) => hook::run(process, hook::Act::CleanUp, &record.name, &record.value).await,
+pub(crate) async fn remove(by: &Dns, record: &NotedRecord) -> Result<(), String> {
+    let (name, value) = (parsed(&record.name)?, &record.value);
+    match by {
+        Dns::Update(settings) => exchange::remove(settings, &name, value).await,
+        Dns::Hook(process) => hook::run(process, hook::Act::CleanUp, &name, value).await,
     }
+}
+
+fn parsed(text: &str) -> Result<Name, String> {
+    Name::from_ascii(text).map_err(|error| format!("{text} is no name of the DNS: {error}"))
 }

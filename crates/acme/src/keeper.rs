@@ -13,18 +13,23 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::acceptance;
 use crate::account::{self, Ready};
 use crate::client::Transport;
 use crate::order::{self, Issued};
 use crate::problem::Failure;
 use crate::renewal_window;
 use crate::report;
-use crate::responder::Responder;
+use crate::responder::{self, Responder};
 use crate::settings::Settings;
-use crate::state::{AuthorityState, State, StateError, Stored};
+use crate::state::{AuthorityState, CERTIFICATE_COUNT_MAX, State, StateError, Stored};
 
 /// The longest time for one order. The authority may take minutes to validate a hundred names.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// The longest time to ask when to renew the certificates, of which each is one question. Orders wait
+/// meanwhile.
+const ASKING_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The longest time to take answers back.
 const CLEAN_UP_TIME_MAX: Duration = Duration::from_secs(30);
@@ -67,13 +72,15 @@ pub struct Keeper {
     ready: Option<Ready>,
     /// Whether a wait ended with a new goal.
     has_news: bool,
+    /// Whether the records that an earlier process left in the DNS are still to be removed.
+    has_left_behind: bool,
 }
 
 /// A certificate with the authority's suggestion.
 struct Kept {
     stored: Stored,
     window: Option<Window>,
-    /// When to ask for the suggestion, in seconds since 1970.
+    /// The time of the next question for the suggestion, in seconds since 1970.
     ask_at: u64,
 }
 
@@ -106,7 +113,8 @@ impl Keeper {
         let authority = parts.state.of(&goal.settings.directory)?;
         let held = authority.certificates().into_iter().map(Kept::new).collect();
         let failures = Failures::from_text(&authority.failures(), now());
-        let keeper = Self { parts, goals, goal, authority, held, failures, ready: None, has_news: false };
+        let (ready, has_news, has_left_behind) = (None, false, true);
+        let keeper = Self { parts, goals, goal, authority, held, failures, ready, has_news, has_left_behind };
         keeper.show();
         Ok(keeper)
     }
@@ -116,8 +124,11 @@ impl Keeper {
         while !shutdown.is_cancelled() {
             self.follow_goal();
             self.drop_obsolete();
-            let asking = self.ask_for_windows();
-            if shutdown.run_until_cancelled(asking).await.is_none() {
+            let preparing = async {
+                self.remove_left_behind().await;
+                self.ask_for_windows().await;
+            };
+            if shutdown.run_until_cancelled(preparing).await.is_none() {
                 return;
             }
             let held = self.as_held();
@@ -156,6 +167,7 @@ impl Keeper {
                 Ok(authority) => {
                     self.held = authority.certificates().into_iter().map(Kept::new).collect();
                     self.authority = authority;
+                    self.has_left_behind = true;
                 }
                 Err(error) => {
                     tracing::error!("wharf stays with the authority before: {error}");
@@ -185,24 +197,50 @@ impl Keeper {
         }
     }
 
-    /// The files of certificates that later ones replace.
+    /// The files of certificates that later ones replace, and of those for which there is no room.
     fn obsolete(&self) -> Vec<PathBuf> {
         let (held, now) = (self.as_held(), now());
         let is_obsolete = |index: &usize| issuance::is_obsolete(*index, &self.goal.names, &held, now);
-        (0..held.len()).filter(is_obsolete).map(|index| self.held[index].stored.path.clone()).collect()
+        let mut all: Vec<usize> = (0..held.len()).filter(is_obsolete).collect();
+        // The next order needs room for one.
+        let surplus = issuance::surplus(&self.goal.names, &held, CERTIFICATE_COUNT_MAX - 1);
+        all.extend(surplus.into_iter().filter(|index| !is_obsolete(index)));
+        all.into_iter().map(|index| self.held[index].stored.path.clone()).collect()
     }
 
-    /// Asks the authority when to renew each certificate, if that is due.
+    /// Removes the records that an earlier process left in the DNS, once.
+    async fn remove_left_behind(&mut self) {
+        if !std::mem::take(&mut self.has_left_behind) {
+            return;
+        }
+        let removal = responder::remove_left_behind(&self.goal.settings.challenge, &self.authority);
+        if timeout(CLEAN_UP_TIME_MAX, removal).await.is_err() {
+            tracing::warn!(
+                "records of challenges stay in the DNS until the next start: their removal took too long"
+            );
+        }
+    }
+
+    /// Asks the authority when to renew each certificate, if that is due. A certificate about which there is
+    /// no time to ask is asked about in the next hour.
     async fn ask_for_windows(&mut self) {
         let now = now();
         if !self.held.iter().any(|kept| kept.ask_at <= now) {
             return;
         }
+        if timeout(ASKING_TIME_MAX, self.ask_for_due_windows(now)).await.is_err() {
+            tracing::debug!("cannot ask when to renew: the authority is too slow");
+        }
+        for kept in self.held.iter_mut().filter(|kept| kept.ask_at <= now) {
+            kept.ask_at = now + SLEEP_SECONDS_MAX;
+        }
+    }
+
+    async fn ask_for_due_windows(&mut self, now: u64) {
         let account = match self.ready().await {
             Ok(ready) => ready.account.clone(),
             Err((failure, _)) => {
                 tracing::debug!("cannot ask when to renew: {}", failure.text);
-                self.held.iter_mut().for_each(|kept| kept.ask_at = now + SLEEP_SECONDS_MAX);
                 return;
             }
         };
@@ -225,7 +263,8 @@ impl Keeper {
 
     /// Orders a certificate for `names`, and takes it in use.
     async fn order(&mut self, names: Vec<String>, shutdown: &CancellationToken) {
-        let mut responder = Responder::new(&self.goal.settings.challenge, &self.parts.challenges);
+        let mut responder =
+            Responder::new(&self.goal.settings.challenge, &self.parts.challenges, &self.authority);
         let ordered = tokio::select! {
             ordered = timeout(ORDER_TIME_MAX, self.try_order(&names, &mut responder)) => Some(ordered),
             () = shutdown.cancelled() => None,
@@ -249,6 +288,13 @@ impl Keeper {
         names: &[String],
         responder: &mut Responder,
     ) -> Result<Stored, (Failure, Option<Duration>)> {
+        if self.held.len() >= CERTIFICATE_COUNT_MAX && self.replaced_by(names).next().is_none() {
+            let text = format!(
+                "wharf has {CERTIFICATE_COUNT_MAX} certificates of this authority and keeps no more; list fewer \
+                 names in [server.acme]"
+            );
+            return Err((Failure::new(text), None));
+        }
         let replaces = issuance::replaced(names, &self.as_held(), now());
         let replaces = replaces.and_then(|index| renewal_window::id_of(&self.held[index].stored.certificate));
         let mut issued = self.obtain(names, replaces.clone(), responder).await;
@@ -276,21 +322,17 @@ impl Keeper {
             |error: &dyn std::fmt::Display| Failure::new(format!("the authority's chain: {error}"));
         let parsed = Certificate::from_pem("", issued.chain.as_bytes(), issued.key.as_bytes());
         let parsed = parsed.map_err(|error| unusable(&error))?;
-        // Otherwise the same order would follow at once.
-        if let Some(name) = names.iter().find(|name| !parsed.dns_names().contains(name)) {
-            return Err(unusable(&format!("it does not cover {name}")));
-        }
-        if !parsed.validity().is_some_and(|validity| validity.holds(now())) {
-            return Err(unusable(&"it is not valid now; check this machine's clock"));
-        }
-        // A certificate that covers nothing besides these names makes room for the new one's file.
-        let is_replaced = |kept: &&Kept| {
+        acceptance::check(&parsed, names, &self.as_held(), now()).map_err(|wrong| unusable(&wrong))?;
+        let replaced: Vec<PathBuf> = self.replaced_by(names).map(|kept| kept.stored.path.clone()).collect();
+        self.authority.store(&issued.chain, &issued.key, &replaced).map_err(Failure::new)
+    }
+
+    /// The certificates that cover nothing besides these names, and make room for a new one of them.
+    fn replaced_by(&self, names: &[String]) -> impl Iterator<Item = &Kept> {
+        self.held.iter().filter(move |kept| {
             let covered = kept.stored.certificate.dns_names();
             covered.iter().all(|name| names.contains(name) || !self.goal.names.contains(name))
-        };
-        let replaced: Vec<PathBuf> =
-            self.held.iter().filter(is_replaced).map(|kept| kept.stored.path.clone()).collect();
-        self.authority.store(&issued.chain, &issued.key, &replaced).map_err(Failure::new)
+        })
     }
 
     fn succeed(&mut self, names: &[String], stored: Stored) {
@@ -356,3 +398,6 @@ fn draw_of(certificate: &Certificate) -> u64 {
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! the authority's challenges (`responder`), by the listeners or in the DNS (`dns`), and stores the result
 //! (`state`). The certificates that it holds go on while an order fails.
 
+mod acceptance;
 mod account;
 mod client;
 mod dns;

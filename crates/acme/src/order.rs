@@ -3,19 +3,29 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Identifier, NewOrder, Order,
-    OrderStatus, RetryPolicy,
+    Account, AuthorizationState, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, Identifier,
+    NewOrder, Order, OrderStatus, RetryPolicy,
 };
+use policy::issuance::NAME_COUNT_MAX;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
 use crate::problem::{self, Failure};
 use crate::responder::Responder;
 
-/// How long the authority may take to validate the names, and to sign.
+/// The authority gets this time to validate the names, and again to sign.
 const POLLING: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(250))
     .backoff(1.5)
     .timeout(Duration::from_secs(180));
+
+/// The most challenges of one name. There are five kinds.
+const CHALLENGE_COUNT_MAX: usize = 16;
+
+/// The longest token of a challenge, in characters. Let's Encrypt's have 43.
+const TOKEN_CHARS_MAX: usize = 512;
+
+/// The most names whose failure the log tells in one line.
+const TOLD_COUNT_MAX: usize = 10;
 
 /// A chain and the key of its first certificate, both in PEM. It has no `Debug`, because it holds a secret.
 pub(crate) struct Issued {
@@ -36,6 +46,12 @@ pub(crate) async fn obtain(
 ) -> Result<Issued, Failure> {
     let identifiers: Vec<Identifier> = names.iter().cloned().map(Identifier::Dns).collect();
     let mut order = begin(account, names, &identifiers, replaces).await?;
+    let count = order.state().authorizations.len();
+    if count > NAME_COUNT_MAX {
+        return Err(Failure::new(format!(
+            "the authority asks for {count} validations, and a certificate has at most {NAME_COUNT_MAX} names"
+        )));
+    }
     present(&mut order, names, responder).await?;
     responder.settle().await;
     declare_ready(&mut order, names, responder).await?;
@@ -95,36 +111,67 @@ async fn present(order: &mut Order, names: &[String], responder: &mut Responder)
     while let Some(authorization) = authorizations.next().await {
         let mut authorization =
             authorization.map_err(|error| Failure::of_request("show an order", &error, names))?;
+        let (shown, host) = name_of(&authorization, names)?;
         match authorization.status {
             AuthorizationStatus::Valid => continue,
             AuthorizationStatus::Pending => {}
             status => {
-                let name = authorization.identifier().to_string();
                 return Err(Failure::of_names(
-                    format!("the authority calls the validation of {name} {status:?}"),
-                    vec![name],
+                    format!("the authority calls the validation of {shown} {status:?}"),
+                    vec![shown],
                 ));
             }
         }
-        let (shown, host) = {
-            let identifier = authorization.identifier();
-            let Identifier::Dns(host) = identifier.identifier else { continue };
-            (identifier.to_string(), host.clone())
-        };
         let kind = responder.kind();
         let offered: Vec<String> =
             authorization.challenges.iter().map(|it| format!("{:?}", it.r#type)).collect();
         let Some(challenge) = authorization.challenge(kind.clone()) else {
-            let offered = offered.join(", ");
+            let offered = problem::shown(&offered.join(", "));
             return Err(Failure::of_names(
                 format!("the authority does not offer {kind:?} for {shown}, but {offered}"),
                 vec![shown],
             ));
         };
+        if !is_token(&challenge.token) {
+            let token = problem::shown(&challenge.token);
+            let text =
+                format!("the authority's token for {shown} is none (RFC 8555, section 8.1): {token:?}");
+            return Err(Failure::of_names(text, vec![shown]));
+        }
         let presented = responder.present(&host, &challenge).await;
         presented.map_err(|error| Failure::of_names(error, vec![shown]))?;
     }
     Ok(())
+}
+
+/// The name of the order that an authorization is about, with its wildcard and without. wharf shows answers
+/// for no other name, whatever the authority asks for.
+fn name_of(authorization: &AuthorizationState, names: &[String]) -> Result<(String, String), Failure> {
+    let identifier = authorization.identifier();
+    let shown = identifier.to_string().to_ascii_lowercase();
+    let host = match identifier.identifier {
+        Identifier::Dns(host) => host.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    let is_bare = |name: &&String| name.strip_prefix("*.") == Some(host.as_str());
+    let Some(name) = names.iter().find(|name| **name == shown).or_else(|| names.iter().find(is_bare)) else {
+        let shown = problem::shown(&shown);
+        return Err(Failure::new(format!(
+            "the authority validates {shown:?}, which the order does not name"
+        )));
+    };
+    let count = authorization.challenges.len();
+    if count > CHALLENGE_COUNT_MAX {
+        let text = format!("the authority offers {count} challenges for {name}");
+        return Err(Failure::of_names(text, vec![name.clone()]));
+    }
+    Ok((name.clone(), host))
+}
+
+/// Whether a token has only characters of base64url. It becomes a part of a path and of an answer.
+fn is_token(token: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=TOKEN_CHARS_MAX).contains(&token.len()) && token.bytes().all(is_allowed)
 }
 
 /// Asks the authority to validate each name.
@@ -158,14 +205,19 @@ async fn blame(order: &mut Order, names: &[String], otherwise: Option<Failure>) 
         if authorization.status != AuthorizationStatus::Invalid {
             continue;
         }
-        let name = authorization.identifier().to_string();
+        // Each question may get another answer.
+        let Ok((name, _)) = name_of(&authorization, names) else { continue };
         let failed = authorization.challenges.iter().find(|it| it.status == ChallengeStatus::Invalid);
         let why = failed.and_then(|challenge| challenge.error.as_ref()).map(problem::words);
-        texts.push(format!("{name}: {}", why.unwrap_or_else(|| "it gave no reason".to_owned())));
+        if texts.len() < TOLD_COUNT_MAX {
+            texts.push(format!("{name}: {}", why.unwrap_or_else(|| "it gave no reason".to_owned())));
+        }
         culprits.push(name);
     }
     if !culprits.is_empty() {
-        culprits.retain(|name| names.contains(name));
+        if let more @ 1.. = culprits.len() - texts.len() {
+            texts.push(format!("and {more} more"));
+        }
         return Failure::of_names(format!("the authority did not validate {}", texts.join("; ")), culprits);
     }
     otherwise.unwrap_or_else(|| Failure::new("the authority calls the order invalid and gives no reason"))

@@ -1,8 +1,8 @@
-//! Why an order failed, in words, and which names are to blame.
+//! The cause of an order's failure, in words, and the names to blame.
 
 use instant_acme::{Error, Identifier, Problem};
 
-/// Why an order failed.
+/// The failure of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// A sentence for the log.
@@ -44,6 +44,10 @@ impl Failure {
                 }
             }
             Error::Timeout(_) => Self::new(format!("the authority took too long to {what}")),
+            Error::Json(error) => {
+                let why = shown(&error.to_string());
+                Self::new(format!("the authority was to {what}, and its answer is none of ACME: {why}"))
+            }
             error => Self::new(format!("cannot ask the authority to {what}: {}", shown(&error.to_string()))),
         }
     }
@@ -96,7 +100,7 @@ fn name_of(identifier: &Identifier) -> Option<&str> {
 }
 
 /// Foreign text for one line of the log.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     clean.take(TEXT_CHARS_MAX).collect()
 }

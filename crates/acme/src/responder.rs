@@ -5,21 +5,28 @@ use std::sync::Arc;
 use certificates::challenges::{Challenges, Offer};
 use instant_acme::{ChallengeHandle, ChallengeType};
 
-use crate::dns::{self, MadeRecord};
-use crate::settings::Challenge;
+use crate::dns;
+use crate::settings::{Challenge, Dns};
+use crate::state::{AuthorityState, NotedRecord};
 
 /// The answers that are presented now.
 pub(crate) struct Responder {
     challenge: Challenge,
     challenges: Arc<Challenges>,
+    state: AuthorityState,
     offers: Vec<Offer>,
-    records: Vec<MadeRecord>,
+    records: Vec<NotedRecord>,
 }
 
 impl Responder {
-    pub(crate) fn new(challenge: &Challenge, challenges: &Arc<Challenges>) -> Self {
-        let (challenge, challenges) = (challenge.clone(), Arc::clone(challenges));
-        Self { challenge, challenges, offers: Vec::new(), records: Vec::new() }
+    pub(crate) fn new(challenge: &Challenge, challenges: &Arc<Challenges>, state: &AuthorityState) -> Self {
+        Self {
+            challenge: challenge.clone(),
+            challenges: Arc::clone(challenges),
+            state: state.clone(),
+            offers: Vec::new(),
+            records: Vec::new(),
+        }
     }
 
     /// The kind of challenge that it answers.
@@ -46,8 +53,12 @@ impl Responder {
                 self.offers.push(offer.map_err(|error| error.to_string())?);
             }
             Challenge::Dns { by, .. } => {
-                let record = dns::present(by, host, &answer.dns_value()).await?;
-                self.records.push(record);
+                let record = dns::record(by, host, &answer.dns_value()).await?;
+                let noted = self.state.note_record(&record);
+                noted.map_err(|error| format!("cannot note the record {}: {error}", record.name))?;
+                // Also if its making fails: an answer may be lost on its way.
+                self.records.push(record.clone());
+                dns::make(by, &record).await?;
             }
         }
         Ok(())
@@ -62,13 +73,30 @@ impl Responder {
         }
     }
 
-    /// Takes all answers back. A record that cannot be removed is told.
+    /// Takes all answers back. A record that cannot be removed is told, and stays noted.
     pub(crate) async fn clean_up(&mut self) {
         self.offers.clear();
+        let Challenge::Dns { by, .. } = &self.challenge else { return };
         for record in std::mem::take(&mut self.records) {
-            if let Err(error) = dns::clean_up(&record).await {
-                tracing::warn!("a record of a challenge stays in the DNS: {error}");
-            }
+            remove(by, &self.state, &record).await;
+        }
+    }
+}
+
+/// Removes the records that an earlier process has noted. One that cannot be removed is told, and stays
+/// noted.
+pub(crate) async fn remove_left_behind(challenge: &Challenge, state: &AuthorityState) {
+    let Challenge::Dns { by, .. } = challenge else { return };
+    for record in state.records() {
+        remove(by, state, &record).await;
+    }
+}
+
+async fn remove(by: &Dns, state: &AuthorityState, record: &NotedRecord) {
+    match dns::remove(by, record).await {
+        Ok(()) => state.forget_record(record),
+        Err(error) => {
+            tracing::warn!("a record of a challenge stays in the DNS until the next start: {error}");
         }
     }
 }

@@ -9,7 +9,7 @@ use credentials::ProcessSettings;
 use secret::Secret;
 use url::Url;
 
-/// An authority, and how it validates names.
+/// An authority, and its way to validate names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The URL of its directory (RFC 8555, section 7.1.1).
@@ -18,7 +18,7 @@ pub struct Settings {
     pub contact: Vec<String>,
     /// The account at the authority that this one belongs to (section 7.3.4).
     pub binding: Option<Binding>,
-    /// How it validates names.
+    /// The challenge by which it validates names.
     pub challenge: Challenge,
 }
 
@@ -31,7 +31,7 @@ pub struct Binding {
     pub key: Secret<Vec<u8>>,
 }
 
-/// How an authority validates a name (RFC 8555, section 8).
+/// The challenge by which an authority validates a name (RFC 8555, section 8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Challenge {
     /// A request over plain HTTP at port 80 of the name.
@@ -40,14 +40,14 @@ pub enum Challenge {
     Tls,
     /// A TXT record below the name.
     Dns {
-        /// How the record is made.
+        /// The way to make the record.
         by: Dns,
         /// The time that the servers of the zone get to learn the record.
         wait: Duration,
     },
 }
 
-/// How a TXT record is made and removed.
+/// The way to make and remove a TXT record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dns {
     /// By updates to the server of the zone (RFC 2136).

@@ -4,23 +4,29 @@
 //! <root>/lock                     held by the one process that uses the root
 //! <root>/<authority>/account.json the account at this authority, with its key
 //! <root>/<authority>/failures     the orders that failed in the last hour
+//! <root>/<authority>/records      the records of challenges that may be in the DNS
 //! <root>/<authority>/<name>.pem   a key and the chain of its certificate, called after its first name
 //! ```
 //!
 //! Each file has all that belongs together, and is replaced in one step, so no crash leaves half a pair. A
-//! file that cannot be read gets the ending `.damaged`; what was in it is obtained anew.
+//! file that cannot be read gets the ending `.damaged`, and its content is obtained anew. Of these files, the
+//! latest stay.
 
 mod file;
+mod records;
 
+use std::cmp::Reverse;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use certificates::Certificate;
 use url::Url;
+
+pub(crate) use self::records::NotedRecord;
 
 /// The mode of the directories: they hold keys.
 const DIRECTORY_MODE: u32 = 0o700;
@@ -29,7 +35,13 @@ const DIRECTORY_MODE: u32 = 0o700;
 const DAMAGED: &str = "damaged";
 
 /// The most certificates of one authority. Each has a series in the metrics.
-const CERTIFICATE_COUNT_MAX: usize = 200;
+pub(crate) const CERTIFICATE_COUNT_MAX: usize = 200;
+
+/// The most files with certificates that are read.
+const FILE_COUNT_MAX: usize = 1000;
+
+/// The most files of one authority that stay although they could not be read.
+const DAMAGED_COUNT_MAX: usize = 16;
 
 /// The root directory, which no other process uses.
 #[derive(Clone, Debug)]
@@ -60,7 +72,7 @@ pub enum StateError {
 pub(crate) struct Stored {
     pub(crate) path: PathBuf,
     pub(crate) certificate: Certificate,
-    /// When the file was written, in seconds since 1970.
+    /// The time at which the file was written, in seconds since 1970.
     pub(crate) obtained_at: u64,
 }
 
@@ -149,7 +161,7 @@ impl AuthorityState {
         }
     }
 
-    /// The certificates. Files that hold none are set aside.
+    /// The certificates; of too many, those that end last. Files that hold none are set aside.
     pub(crate) fn certificates(&self) -> Vec<Stored> {
         let mut stored = Vec::new();
         let Ok(entries) = fs::read_dir(&self.directory) else { return stored };
@@ -161,13 +173,18 @@ impl AuthorityState {
                 // A crash left it, before it got its name.
                 let _ = fs::remove_file(&path);
             }
-            if ending != "pem" || stored.len() == CERTIFICATE_COUNT_MAX {
+            if ending != "pem" || stored.len() == FILE_COUNT_MAX {
                 continue;
             }
             match load(&path) {
                 Ok(certificate) => stored.push(certificate),
                 Err(error) => set_aside(&path, &error),
             }
+        }
+        if let surplus @ 1.. = stored.len().saturating_sub(CERTIFICATE_COUNT_MAX) {
+            tracing::warn!("{surplus} certificates in {:?} are too many, and not used", self.directory);
+            stored.sort_by_key(|it| Reverse(it.certificate.validity().map(|validity| validity.ends)));
+            stored.truncate(CERTIFICATE_COUNT_MAX);
         }
         stored
     }
@@ -225,8 +242,33 @@ fn set_aside(path: &Path, why: &str) {
     aside.push(".");
     aside.push(DAMAGED);
     match fs::rename(path, &aside) {
-        Ok(()) => tracing::warn!("{path:?} is now {aside:?}: {why}; wharf obtains it anew"),
+        Ok(()) => {
+            tracing::warn!("{path:?} is now {aside:?}: {why}; wharf obtains it anew");
+            remove_old_damaged(Path::new(&aside));
+        }
         Err(error) => tracing::error!("{path:?} cannot be used ({why}) and not be renamed: {error}"),
+    }
+}
+
+/// Removes the files that were set aside long before `latest`, as long as there are too many.
+fn remove_old_damaged(latest: &Path) {
+    let entries = latest.parent().and_then(|directory| fs::read_dir(directory).ok());
+    let paths = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_older = |path: &PathBuf| path != latest && path.extension().is_some_and(|it| it == DAMAGED);
+    let mut older: Vec<(i64, i64, PathBuf)> = paths
+        .filter(is_older)
+        .filter_map(|path| {
+            // The renaming was the last change of the inode.
+            let about = fs::symlink_metadata(&path).ok()?;
+            Some((about.ctime(), about.ctime_nsec(), path))
+        })
+        .collect();
+    older.sort();
+    let surplus = (older.len() + 1).saturating_sub(DAMAGED_COUNT_MAX);
+    for (_, _, path) in older.drain(..surplus) {
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!("cannot remove {path:?}: {error}");
+        }
     }
 }
 

@@ -135,6 +135,16 @@ pub fn is_obsolete(index: usize, wanted: &[String], held: &[Held], now: u64) -> 
     }
 }
 
+/// The certificates that go so that at most `count_max` stay: of those without a wanted name, the ones that
+/// end first.
+pub fn surplus(wanted: &[String], held: &[Held], count_max: usize) -> Vec<usize> {
+    let is_wanted = |it: &Held| wanted.iter().any(|name| it.covers(name));
+    let mut unwanted: Vec<usize> = (0..held.len()).filter(|index| !is_wanted(&held[*index])).collect();
+    unwanted.sort_by_key(|index| held[*index].ends);
+    unwanted.truncate(held.len().saturating_sub(count_max));
+    unwanted
+}
+
 /// The certificate that an order for `names` replaces: the due one that shares a name with it and ends first.
 pub fn replaced(names: &[String], held: &[Held], now: u64) -> Option<usize> {
     let shares = |it: &Held| names.iter().any(|name| it.covers(name));

@@ -1,4 +1,4 @@
-//! Certificates from the authority of `[server.acme]`: which names get them, and the task that keeps them.
+//! Certificates from the authority of `[server.acme]`: the names that get them, and the task that keeps them.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::virtual_hosts;
 /// Names with certificates, and hosts without, each with the reason.
 pub(crate) type Names = (Vec<String>, Vec<(String, NamesError)>);
 
-/// Why no certificates can be obtained.
+/// The reason for which no certificates can be obtained.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ObtainError {
     #[error("[server.acme]: {0}")]
@@ -53,7 +53,7 @@ pub(crate) fn gives(config: &Config, host: &str) -> bool {
     })
 }
 
-/// What the task is to reach; `None` without an authority.
+/// The goal of the task; `None` without an authority.
 ///
 /// # Errors
 /// [`ObtainError::Settings`] for an unusable `ca_file`.

@@ -18,14 +18,12 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// The most aliases that lead to a record.
 const ALIAS_COUNT_MAX: usize = 8;
 
-/// Adds a TXT record at `name`, or where its aliases lead. Returns the name of the record.
+/// Adds a TXT record.
 ///
 /// # Errors
 /// A sentence that names the record or the server.
-pub(super) async fn present(settings: &UpdateSettings, name: Name, value: &str) -> Result<Name, String> {
-    let name = follow(settings.resolver, name).await?;
-    change(settings, Change::Add, &name, value).await?;
-    Ok(name)
+pub(super) async fn add(settings: &UpdateSettings, name: &Name, value: &str) -> Result<(), String> {
+    change(settings, Change::Add, name, value).await
 }
 
 /// Removes a TXT record.
@@ -45,8 +43,11 @@ async fn change(settings: &UpdateSettings, change: Change, name: &Name, value: &
     update::check_answer(signed, &answer).map_err(told)
 }
 
-/// Follows aliases (RFC 1034, section 3.6.2).
-async fn follow(resolver: SocketAddr, name: Name) -> Result<Name, String> {
+/// The name to which the aliases of `name` lead (RFC 1034, section 3.6.2).
+///
+/// # Errors
+/// A sentence that names the record or the server.
+pub(super) async fn follow(resolver: SocketAddr, name: Name) -> Result<Name, String> {
     let mut at = name.clone();
     for _ in 0..=ALIAS_COUNT_MAX {
         match update::alias_in(&ask(resolver, &at, RecordType::CNAME).await?, &at) {

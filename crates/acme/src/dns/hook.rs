@@ -6,7 +6,7 @@
 use credentials::{ProcessSettings, run_program};
 use hickory_proto::rr::Name;
 
-/// What the program is to do.
+/// The task of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Present,

@@ -110,7 +110,7 @@ pub(super) fn question(name: &Name, kind: RecordType) -> Result<(u16, Vec<u8>), 
     Ok((message.metadata.id, bytes))
 }
 
-/// Where the alias `name` leads, according to an answer; `None` if it is none.
+/// The target of the alias `name`, according to an answer; `None` if it is no alias.
 pub(super) fn alias_in(answer: &Message, name: &Name) -> Option<Name> {
     answer.answers.iter().find_map(|record| match &record.data {
         RData::CNAME(target) if record.name == *name => Some(target.0.clone()),

@@ -83,6 +83,58 @@ fn a_damaged_file_is_set_aside() {
 }
 
 #[test]
+fn of_the_damaged_files_the_latest_stay() {
+    let (_directory, state) = opened();
+    let pair = pem("a.example");
+    let path = state.store(&pair.certificate, &pair.key, &[]).unwrap().path;
+    let damaged = |number: usize| path.with_file_name(format!("{number}.pem.{DAMAGED}"));
+    for number in 0..DAMAGED_COUNT_MAX + 4 {
+        fs::write(path.with_file_name(format!("{number}.pem")), "no pem").unwrap();
+        assert_eq!(state.certificates().len(), 1);
+        assert!(damaged(number).exists(), "{number}");
+    }
+    let found = (0..DAMAGED_COUNT_MAX + 4).filter(|number| damaged(*number).exists()).count();
+    assert_eq!(found, DAMAGED_COUNT_MAX);
+}
+
+#[test]
+fn of_too_many_certificates_those_that_end_last_are_used() {
+    let (_directory, state) = opened();
+    let authority = Authority::make("test", &["example".to_owned()], NOW).unwrap();
+    let authority = Authority::open(&authority, NOW).unwrap();
+    for number in 0..CERTIFICATE_COUNT_MAX + 3 {
+        let name = format!("n{number:03}.example");
+        // The first ones end first.
+        let pair = authority.sign(&[name], NOW + number as u64 * 60).unwrap();
+        state.store(&pair.certificate, &pair.key, &[]).unwrap();
+    }
+    let used = state.certificates();
+    assert_eq!(used.len(), CERTIFICATE_COUNT_MAX);
+    let names: Vec<&String> = used.iter().flat_map(|it| it.certificate.dns_names()).collect();
+    assert!(
+        !names.iter().any(|name| ["n000.example", "n001.example", "n002.example"].contains(&name.as_str()))
+    );
+}
+
+#[test]
+fn the_note_of_records_has_a_bound_and_no_nonsense() {
+    let (_directory, state) = opened();
+    assert_eq!(state.records(), []);
+    let record =
+        |number: usize| NotedRecord { name: format!("_acme-challenge.n{number}."), value: "v".to_owned() };
+    for number in 0..205 {
+        state.note_record(&record(number)).unwrap();
+    }
+    assert_eq!(state.records(), (5..205).map(record).collect::<Vec<_>>(), "the oldest are forgotten");
+    state.forget_record(&record(100));
+    assert_eq!(state.records().len(), 199);
+    fs::write(state.directory.join("records"), "nonsense\n\n_acme-challenge.n1. v\n").unwrap();
+    assert_eq!(state.records(), [record(1)]);
+    state.note_record(&record(2)).unwrap();
+    assert_eq!(mode(&state.directory.join("records")), 0o600);
+}
+
+#[test]
 fn a_write_that_a_crash_cut_off_leaves_the_old_file() {
     let (_directory, state) = opened();
     let pair = pem("a.example");

@@ -162,6 +162,21 @@ fn a_certificate_goes_when_later_ones_cover_its_names() {
 }
 
 #[test]
+fn certificates_without_a_wanted_name_make_room_and_those_that_end_first_go_first() {
+    let wanted = names(&["a.example"]);
+    let all = [
+        held(&["old.example"], 3),
+        held(&["a.example"], 80),
+        held(&["older.example"], 5),
+        held(&["a.example", "new.example"], 1),
+        held(&["oldest.example"], 60),
+    ];
+    for (count_max, expected) in [(5, &[][..]), (4, &[4]), (3, &[4, 2]), (2, &[4, 2, 0]), (0, &[4, 2, 0])] {
+        assert_eq!(surplus(&wanted, &all, count_max), expected, "{count_max}");
+    }
+}
+
+#[test]
 fn a_wildcard_covers_one_label() {
     let hosts = names(&[
         "reg.example",

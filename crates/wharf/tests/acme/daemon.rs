@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::program::PATIENCE;
 
-/// Where Debian puts programs.
+/// The directories of Debian's programs.
 const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Returns true if the programs are installed. Otherwise prints that the test is skipped, or fails if

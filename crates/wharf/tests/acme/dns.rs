@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::Signal;
+
 use crate::daemon::available;
 use crate::lab::{HOSTS, Lab, REGISTRY};
 use crate::zone::KEY;
@@ -41,6 +43,25 @@ async fn updates_obtain_wildcards_that_cover_a_registry_which_comes_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_a_killed_process_left_in_the_dns_is_removed_at_the_next_start() {
+    let Some(lab) = Lab::start() else { return };
+    let keys = by_updates(&lab, KEY.2) + "names = [\"reg.example\"]\n";
+    // The order waits for the servers of the zone until the process is killed.
+    let slow = keys.replace("dns_wait = \"0s\"", "dns_wait = \"5m\"");
+    let mut wharf = lab.wharf(&lab.configuration(&slow, REGISTRY));
+    lab.zone.daemon.wait_for("adding an RR at '_acme-challenge", 1);
+    wharf.signal(Signal::KILL);
+    wharf.wait();
+    let wharf = lab.wharf(&lab.configuration(&keys, REGISTRY));
+    wharf.wait_for_line(OBTAINED);
+    let log = lab.zone.daemon.log();
+    assert_eq!(log.matches("adding an RR at '_acme-challenge").count(), 2, "{log}");
+    assert_eq!(log.matches("deleting an RR at _acme-challenge").count(), 2, "{log}");
+    let [note] = &lab.state_files("records")[..] else { panic!("{:?}", lab.state_files("")) };
+    assert_eq!(fs::read_to_string(note).unwrap(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_alias_leads_updates_to_another_zone() {
     let Some(lab) = Lab::start() else { return };
     let keys = by_updates(&lab, KEY.2) + "names = [\"mirror.example\"]\n";
@@ -71,7 +92,7 @@ async fn a_hook_makes_and_removes_each_record_and_the_sandbox_is_off() {
     let Some(lab) = Lab::start() else { return };
     let hook = lab.directory.path().join("hook");
     let (name, algorithm, secret) = KEY;
-    // What a hook for lego looks like; it notes its calls.
+    // The script has the form of a hook for lego, and notes its calls.
     let script = format!(
         "#!/bin/sh\necho \"$1 $2 $CERTBOT_DOMAIN ${{TOKEN}}\" >> {calls:?}\n\
          case $1 in present) act=add;; cleanup) act=delete;; *) exit 2;; esac\n\

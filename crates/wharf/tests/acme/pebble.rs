@@ -25,7 +25,7 @@ pub(crate) struct Pebble {
     _directory: TempDir,
 }
 
-/// How it validates names, and what it signs.
+/// Its ways to validate names and to sign.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
     /// The DNS server that it asks.
@@ -86,7 +86,7 @@ impl Pebble {
         connection.read_response("GET").await.unwrap().text()
     }
 
-    /// How often it was asked for something that its log calls like this.
+    /// The number of requests that its log calls like this.
     pub(crate) fn count(&self, text: &str) -> usize {
         self.daemon.log().matches(text).count()
     }
