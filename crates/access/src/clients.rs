@@ -43,7 +43,7 @@ pub enum ClientCredential {
     Token(Secret<String>),
 }
 
-/// Why a login is not taken.
+/// The reason for which a login is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotTaken {
     /// It cannot be read, or cannot be sent on.

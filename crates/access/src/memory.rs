@@ -11,7 +11,7 @@ use policy::access::Login;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-/// How long the result of a check holds. A changed file ends it at once.
+/// The result of a check holds for this time. A changed file ends it at once.
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
 /// The most logins that are remembered, of each pair of files.

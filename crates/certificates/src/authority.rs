@@ -62,7 +62,7 @@ pub struct PemPair {
     pub key: String,
 }
 
-/// Why an authority or a certificate of it cannot be made or used.
+/// An authority, or a certificate of it, that cannot be made or used.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     /// The certificate or the key of the authority.

@@ -50,7 +50,7 @@ impl Waiting {
         overdue
     }
 
-    /// When to ask for [`overdue`](Self::overdue) pairs next; `None` while no pair waits.
+    /// The time of the next question for [`overdue`](Self::overdue) pairs; `None` while no pair waits.
     pub fn next(&self) -> Option<Instant> {
         self.0.values().map(|times| times.told_next).min()
     }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-/// Why a limit is not in force.
+/// The reason for which a limit is not in force.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unconfined {
     /// The kernel or the processor's architecture lacks it.

@@ -24,7 +24,7 @@ const FIELD_BYTES_MAX: usize = 256;
 /// The status logged when a client left before its answer began. It is never sent.
 const STATUS_LEFT: u16 = 499;
 
-/// How an answer ended.
+/// The end of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// All bytes were sent.

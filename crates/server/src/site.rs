@@ -55,7 +55,7 @@ pub enum HeadFault {
     TargetTooLong,
 }
 
-/// How a request frames its content.
+/// The framing of a request's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// It has no content.

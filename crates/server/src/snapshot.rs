@@ -21,7 +21,7 @@ use crate::tls::Tls;
 pub struct Snapshot {
     /// Maps requests to registries.
     pub routes: RoutingTable<Arc<Backend>>,
-    /// Who may pull; `None`: everyone.
+    /// The clients that may pull; `None`: all.
     pub access: Option<Arc<AccessTable>>,
     /// Addresses and bounds. The addresses do not change after the start.
     pub settings: Settings,

@@ -15,7 +15,7 @@ use crate::address::SocketFile;
 /// again as many.
 const BACKLOG_COUNT: i32 = 128;
 
-/// Why a file at the path of a socket stays where it is.
+/// The reason for which a file at the path of a socket stays there.
 #[derive(Debug, thiserror::Error)]
 enum Occupied {
     #[error("another process listens on this socket")]

@@ -27,7 +27,7 @@ label! {
 }
 
 label! {
-    /// How a request was answered.
+    /// The outcome of a request.
     pub enum Answered {
         /// From the store.
         Hit = "hit",
@@ -125,7 +125,7 @@ impl Answered {
 }
 
 label! {
-    /// How an order of a certificate ended.
+    /// The end of an order of a certificate.
     pub enum Ordered {
         /// With a certificate.
         Success = "success",
@@ -135,7 +135,7 @@ label! {
 }
 
 label! {
-    /// Why wharf's own rules refused a client.
+    /// The reason for which wharf's own rules refused a client.
     pub enum AccessRefused {
         /// The client sent no login.
         NoLogin = "no_login",
@@ -157,7 +157,7 @@ label! {
 }
 
 label! {
-    /// Why a pull from the upstream failed.
+    /// The reason for which a pull from the upstream failed.
     pub enum PullFailure of Answered {
         NotFound,
         Unconfirmed,
@@ -173,7 +173,7 @@ label! {
     }
 }
 
-/// How a fill ended.
+/// The end of a fill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FillEnd {
     /// The blob is stored.
@@ -199,7 +199,7 @@ impl EncodeLabelValue for FillEnd {
 }
 
 label! {
-    /// Why an answer was passed through without being stored.
+    /// The reason for which an answer was passed through without being stored.
     pub enum BypassReason {
         /// The store failed before or during the transfer.
         StoreFailed = "store_failed",
@@ -233,7 +233,7 @@ label! {
 }
 
 label! {
-    /// What wharf stops asking for a while.
+    /// The targets that wharf leaves alone for a while.
     pub enum LeftAlone {
         /// One tag, blob or list.
         Path = "path",
@@ -247,7 +247,7 @@ label! {
 }
 
 label! {
-    /// How a source of logins answered.
+    /// The answer of a source of logins.
     pub(crate) enum LoginAsked {
         /// It gave a login, or said that it has none.
         Given = "given",
@@ -279,7 +279,7 @@ label! {
 }
 
 label! {
-    /// Why a client's connection ended.
+    /// The reason for the end of a client's connection.
     pub enum CloseReason {
         /// Normally, after its last answer.
         Done = "done",
@@ -426,7 +426,7 @@ impl fmt::Display for StoreCall {
 }
 
 label! {
-    /// How a reload ended.
+    /// The end of a reload.
     pub enum Reloaded {
         /// The new configuration is in use.
         Success = "success",

@@ -47,7 +47,7 @@ async fn take(parts: &Parts, request: Request) -> Result<Value, Failure> {
     let (sender, receiver) = mpsc::channel(WAITING_COUNT_MAX);
     let targets = Arc::clone(&parts.archives);
     let options = Options { registry, made_at: SystemTime::now(), replace, takes_incomplete };
-    // What is stored must be reported to the inventory, even if the client leaves.
+    // The inventory must learn of every stored image, even if the client leaves.
     let importing = tokio::spawn(async move {
         let _turn = turn;
         import_archive(SentBytes::new(receiver), &*targets, &options, |image| info!(image, "imported")).await

@@ -35,7 +35,7 @@ struct ChosenTag {
     tag: Tag,
 }
 
-/// What a request names.
+/// The images and tags that a request names.
 #[derive(Default)]
 struct Plan {
     images: Vec<Chosen>,

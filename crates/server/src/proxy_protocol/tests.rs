@@ -2,7 +2,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::*;
 
-/// What the header at the start of `bytes` says, and the bytes that are left.
+/// The header at the start of `bytes`, and the bytes that are left.
 async fn read_from(bytes: &[u8]) -> (Option<Told>, Vec<u8>) {
     let mut stream = bytes;
     let told = read(&mut stream).await.ok();

@@ -32,7 +32,7 @@ const WARNING_BYTES_MAX: usize = 1024;
 /// Asks for a login. Every client that pulls images knows Basic, and the realm is the same on every host.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"wharf\"");
 
-/// What a failed pull was for.
+/// The kind of object that a failed pull requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PullKind {
     Manifest,
@@ -51,14 +51,14 @@ pub(crate) struct FailedPull {
     pub(crate) kind: PullKind,
     /// Whether wharf has a login for the registry.
     pub(crate) has_login: bool,
-    /// Whose rights decided.
+    /// The rights that decided.
     pub(crate) rights: Rights,
     /// Suggests the registry that the client may have meant.
     pub(crate) hint: Option<String>,
     pub(crate) error: PullError,
 }
 
-/// Why a request is not served.
+/// The reason for which a request is not served.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The head is malformed, or the request is of a kind that is not served.
@@ -83,10 +83,10 @@ impl From<HeadFault> for Refusal {
     }
 }
 
-/// Why wharf's own rules do not let a client in.
+/// The refusal of a client by wharf's own rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccessRefusal {
-    /// What was asked for, such as `quay.io` or `quay.io/team/app`; empty for wharf as a whole.
+    /// The target of the request, such as `quay.io` or `quay.io/team/app`; empty for wharf as a whole.
     pub(crate) target: String,
     pub(crate) why: NoAccess,
 }

@@ -16,7 +16,7 @@ const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied
 pub(crate) struct PageLink<'a> {
     /// `/v2/...`.
     pub(crate) path: &'a str,
-    /// How the client named the registry.
+    /// The form in which the client named the registry.
     pub(crate) shape: &'a LinkShape,
 }
 

@@ -34,7 +34,7 @@ impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub async fn open(address: SocketAddr) -> Result<Self, Broken> {
         Ok(Self::over(Stream::Plain(TcpStream::connect(address).await?)))
     }
@@ -43,7 +43,7 @@ impl Connection {
     /// stops.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub async fn open_slow(address: SocketAddr, receive_buffer: u32) -> Result<Self, Broken> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         socket.set_recv_buffer_size(receive_buffer)?;
@@ -53,7 +53,7 @@ impl Connection {
     /// Connects with TLS to a server that must have a certificate of the authority `ca_pem` for `name`.
     ///
     /// # Errors
-    /// What the system or TLS says.
+    /// The system's error or that of TLS.
     ///
     /// # Panics
     /// When `name` or `ca_pem` is malformed.
@@ -64,7 +64,7 @@ impl Connection {
     /// [`Connection::open_tls`], with bytes before the handshake, as a proxy sends them.
     ///
     /// # Errors
-    /// What the system or TLS says.
+    /// The system's error or that of TLS.
     ///
     /// # Panics
     /// When `name` or `ca_pem` is malformed.
@@ -80,7 +80,7 @@ impl Connection {
     /// [`Connection::open_tls`] with a client certificate.
     ///
     /// # Errors
-    /// What the system or TLS says; a refused certificate shows only when something is read.
+    /// The system's error or that of TLS; a refused certificate shows only when something is read.
     ///
     /// # Panics
     /// When an argument is malformed.
