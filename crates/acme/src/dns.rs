@@ -9,8 +9,8 @@ use hickory_proto::rr::Name;
 use crate::settings::Dns;
 use crate::state::NotedRecord;
 
-/// The record with which `host`, without a wildcard, answers a challenge: at `_acme-challenge.<host>`, or where
-/// an alias leads. It is not made yet.
+/// The record with which `host`, without a wildcard, answers a challenge: at `_acme-challenge.<host>`, or at
+/// the end of its aliases. It is not made yet.
 ///
 /// # Errors
 /// A sentence that says what failed.

@@ -22,8 +22,8 @@ use crate::settings::Settings;
 use crate::streamed::Streamed;
 use crate::text::text;
 
-/// The bounds on its connections: enough for scrapers, probes and a few people, who keep a connection from one
-/// look at the numbers to the next.
+/// The bounds on its connections: enough for scrapers, probes and a few people, who keep a connection from
+/// one look at the numbers to the next.
 const BOUNDS: SideBounds = SideBounds { connection_count_max: 64, idle_max: Duration::from_secs(45) };
 
 /// The longest answer, in bytes: the metrics of a thousand registries are shorter.

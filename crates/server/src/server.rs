@@ -139,8 +139,8 @@ impl Server {
         self.tls_listeners.iter().filter_map(|it| it.address.ip()).collect()
     }
 
-    /// Also listens on `socket`, for `service`, whose connections have these bounds. Returns the address, with
-    /// the port that the kernel chose for port 0.
+    /// Also listens on `socket`, for `service`, whose connections have these bounds. Returns the address,
+    /// with the port that the kernel chose for port 0.
     ///
     /// # Errors
     /// [`BindError`] if another process has begun to listen there since the socket was bound.

@@ -97,8 +97,8 @@ fn honest() -> Tamper {
     Box::new(|_, answer| answer)
 }
 
-/// Orders at an authority with this fault. The failure must contain `expected`, and the certificate in use must
-/// stay.
+/// Orders at an authority with this fault. The failure must contain `expected`, and the certificate in use
+/// must stay.
 async fn check_refused(expected: &str, issued: Issued, tamper: Tamper) -> Option<Duration> {
     let mut lab = lab(FakeAuthority::new(issued, tamper));
     let before = lab.shown.lock().clone();

@@ -457,7 +457,8 @@ fn s28_a_secret_on_the_command_line_is_refused_by_the_name_of_its_key() {
         let mistakes = read("", &[], &[(&format!("{path}.{key}"), "canary")]).unwrap_err();
         let expected = format!(
             "--set {path}.{key}: holds a secret, and every user of this machine can read the arguments of a \
-             process; write it into the configuration file or the variable {variable}, or name a file with {key}_file"
+             process; write it into the configuration file or the variable {variable}, or name a file with \
+             {key}_file"
         );
         assert!(mistakes.lines().any(|line| line == expected), "{mistakes}");
         assert!(!mistakes.contains("canary"), "{mistakes}");
