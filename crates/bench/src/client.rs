@@ -21,6 +21,9 @@ const PIECE_BYTES: usize = 512 * 1024;
 /// The bound on the head of an answer.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// The start of an unexpected body that an error shows.
+const TOLD_BYTES_MAX: usize = 500;
+
 /// Older registries hide manifests of types that the client does not accept.
 const ACCEPT: &str =
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*";
@@ -125,10 +128,9 @@ impl Client {
         let expected = request.expected();
         let wanted = if request.range.is_some() { 206 } else { 200 };
         if status != wanted || length != Some(expected.len()) {
-            return Err(wrong(
-                request,
-                &format!("status {status}, length {length:?}, {} wanted", expected.len()),
-            ));
+            let told = String::from_utf8_lossy(&self.buffer[..self.filled.min(TOLD_BYTES_MAX)]).into_owned();
+            let what = format!("status {status}, length {length:?}, {} wanted: {told}", expected.len());
+            return Err(wrong(request, &what));
         }
         while self.filled == 0 && !expected.is_empty() {
             self.fill().await?;

@@ -36,6 +36,9 @@ struct Arguments {
     /// The wharf program to measure, built for release.
     #[arg(long, default_value = "target/dist/wharf")]
     wharf: PathBuf,
+    /// An earlier build of wharf, to be measured beside it on stored content.
+    #[arg(long, value_name = "PROGRAM")]
+    before: Option<PathBuf>,
     /// A further registry in proxy mode: NAME=PROGRAM reads distribution's configuration; in arguments,
     /// {config}, {port}, {upstream} and {data} are replaced.
     #[arg(long = "peer", value_name = "NAME=PROGRAM ...", value_parser = Distribution::parse)]
@@ -111,7 +114,13 @@ fn find_programs(arguments: &Arguments) -> Result<Programs, Box<dyn Error>> {
             eprintln!("{name} is not installed, so it is not measured");
         }
     }
-    Ok(Programs { wharf, nginx, registries: registry.into_iter().chain(arguments.peers.clone()).collect() })
+    let before = arguments.before.clone();
+    Ok(Programs {
+        wharf,
+        before,
+        nginx,
+        registries: registry.into_iter().chain(arguments.peers.clone()).collect(),
+    })
 }
 
 fn find(program: &str) -> Option<PathBuf> {

@@ -22,6 +22,8 @@ use crate::upstream::Upstreams;
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     pub(crate) wharf: PathBuf,
+    /// An earlier build of it.
+    pub(crate) before: Option<PathBuf>,
     pub(crate) nginx: Option<PathBuf>,
     pub(crate) registries: Vec<Distribution>,
 }
@@ -69,6 +71,13 @@ pub(crate) const ALL: &[Workload] = &[
 impl Bench {
     fn wharf(&self, setup: &Setup<'_>) -> io::Result<Peer> {
         Wharf { program: &self.programs.wharf }.start(&self.workspace, &self.upstreams, setup)
+    }
+
+    /// An earlier build of wharf, if there is one.
+    fn wharf_before(&self) -> io::Result<Option<Peer>> {
+        let Some(program) = &self.programs.before else { return Ok(None) };
+        let setup = Setup { name: "wharf before", ..Setup::default() };
+        Wharf { program }.start(&self.workspace, &self.upstreams, &setup).map(Some)
     }
 
     /// nginx with the content as files, if nginx is installed.

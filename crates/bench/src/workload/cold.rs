@@ -20,7 +20,7 @@ const EVEN_LAYERS: [u64; 12] = [16 << 20; 12];
 /// Layers that docker and containerd download at a time.
 const LAYERS_AT_A_TIME: usize = 3;
 
-/// Connections of one client.
+/// Connections of a client that is alone. In a herd each has as many as docker: [`LAYERS_AT_A_TIME`].
 const LANES: usize = 8;
 
 /// The throttle of each answer of a slow upstream, in bytes per second.
@@ -106,7 +106,7 @@ pub(crate) fn blob(bench: &Bench) -> io::Result<Table> {
                 runs.push(Vec::new());
                 names.push(peer.name.clone());
             }
-            let (measured, sent, _) = pull(bench, peer, &content, 1, Check::Bytes)?;
+            let (measured, sent, _) = pull(bench, peer, &content, 1, 1, Check::Bytes)?;
             runs[index].push(vec![
                 ("first byte ms", percentile(&measured.first_bytes, 0.5)),
                 ("seconds", measured.wall.as_secs_f64()),
@@ -146,15 +146,16 @@ fn pulls(
                 peers.reverse();
             }
             for peer in &peers {
+                let lanes = if with_direct { LANES } else { LAYERS_AT_A_TIME };
                 // Comparing the bytes of the largest herd would take the client longer than pulling them.
                 let check = if count > 100 { Check::Length } else { Check::Bytes };
                 let mut figures = lateness::during(peer, || {
-                    let (measured, sent, requests) = pull(bench, peer, &image, count, check)?;
+                    let (measured, sent, requests) = pull(bench, peer, &image, count, lanes, check)?;
                     Ok(of_pull(&measured, sent, requests))
                 })?;
                 if !with_direct {
                     // The same clients once more with the stored image: the time of sending alone.
-                    let (held, ..) = pull(bench, peer, &image, count, check)?;
+                    let (held, ..) = pull(bench, peer, &image, count, lanes, check)?;
                     figures.insert(1, (SENDING, held.wall.as_secs_f64()));
                 }
                 match runs.iter_mut().find(|(name, _)| *name == peer.name) {
@@ -187,10 +188,10 @@ fn pull(
     peer: &Peer,
     image: &[Request],
     count: usize,
+    lanes: usize,
     check: Check,
 ) -> io::Result<(Measured, f64, f64)> {
     bench.upstreams.forget_requests();
-    let lanes = if image.len() > 1 { LANES } else { 1 };
     let measured = load::to_the_end(peer, image, count, lanes, check).map_err(|error| named(peer, &error))?;
     let bytes: usize = image.iter().map(|request| request.content.len()).sum();
     let sent = bench.upstreams.bytes_sent(image) as f64 / bytes as f64;

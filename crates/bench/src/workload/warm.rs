@@ -106,6 +106,7 @@ fn peers_for(bench: &Bench, content: &[Request], kind: Kind) -> io::Result<Vec<P
     let mut peers = Vec::new();
     peers.extend(bench.nginx_static("nginx sendfile", content, kind)?);
     peers.push(bench.wharf(&Setup::default())?);
+    peers.extend(bench.wharf_before()?);
     if kind == Kind::Large {
         peers.push(bench.wharf(&Setup {
             name: "wharf copying",

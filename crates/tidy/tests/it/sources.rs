@@ -67,6 +67,23 @@ fn a_wide_string_does_not_make_a_wide_line() {
     assert_eq!(without_strings("    // https://example"), "    // https://example");
 }
 
+#[test]
+fn no_documentation_has_code_that_no_test_would_run() {
+    let mut fenced = Vec::new();
+    for (path, text) in tree::files("crates", "rs") {
+        let mut is_open = false;
+        for (index, line) in text.lines().enumerate() {
+            let comment = line.trim_start().strip_prefix("///").or(line.trim_start().strip_prefix("//!"));
+            let Some(language) = comment.and_then(|it| it.trim_start().strip_prefix("```")) else { continue };
+            is_open = !is_open;
+            if is_open && language != "text" {
+                fenced.push(format!("{path}:{}", index + 1));
+            }
+        }
+    }
+    assert!(fenced.is_empty(), ".ci/test runs no examples in documentation: {fenced:#?}");
+}
+
 /// The most fields of a struct.
 const FIELD_COUNT_MAX: usize = 12;
 

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test: every failure is to be loud")]
 
+#[path = "../it/daemon.rs"]
 mod daemon;
 mod dns;
 mod failures;
