@@ -47,9 +47,9 @@ pub struct Status {
     pub source: String,
     /// Its state.
     pub state: State,
-    /// When the login ends, if its source says so.
+    /// The end of the login, if its source states one.
     pub expires_at: Option<SystemTime>,
-    /// Why the source gave no login last time.
+    /// The reason for which the source gave no login last time.
     pub failure: Option<Failure>,
 }
 

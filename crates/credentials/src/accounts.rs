@@ -27,7 +27,7 @@ use crate::source::{Grant, Question, Source};
 /// A login of the configuration does not change before a reload.
 const FIXED_RECHECK: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// What sources need beside their settings.
+/// The needs of sources beside their settings.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// The registry's name, for the log.

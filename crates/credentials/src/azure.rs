@@ -22,11 +22,12 @@ use crate::source::{Grant, Question, Source};
 
 /// The user name by which the registry knows a refresh token.
 const USER: &str = "00000000-0000-0000-0000-000000000000";
-/// What the access token is for. Registries take it even where tokens for Azure's management are turned off.
+/// The audience of the access token. Registries take it even if tokens for Azure's management are turned
+/// off.
 const RESOURCE: &str = "https://containerregistry.azure.net";
 const AUTHORITY: &str = "https://login.microsoftonline.com/";
 const METADATA: &str = "http://169.254.169.254/";
-/// How long a refresh token is used that does not say when it ends.
+/// The time for which a refresh token that states no end is used.
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(3600);
 const LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -169,7 +170,7 @@ impl Azure {
     }
 }
 
-/// How an application proves that it is itself.
+/// The proof of an application's identity.
 #[derive(Clone, Copy, Debug)]
 enum Proof {
     Secret,

@@ -17,7 +17,7 @@ use crate::login::Login;
 use crate::process::{self, ProcessSettings};
 use crate::source::{Grant, Question, Source};
 
-/// How long a login without an end is used before the program is asked again.
+/// The time for which a login without an end is used before the program is asked again.
 const RECHECK: Duration = Duration::from_secs(10 * 60);
 
 /// The longest time that a login may claim to be good.

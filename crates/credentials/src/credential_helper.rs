@@ -14,8 +14,8 @@ use crate::process::{self, ProcessSettings};
 use crate::registry_key::Target;
 use crate::source::{Grant, Question, Source};
 
-/// How long a helper's login is used before the helper is asked again. Helpers state no end, and those of
-/// cloud registries renew in time before it.
+/// The time for which a helper's login is used before the helper is asked again. Helpers state no end, and
+/// those of cloud registries renew in time before it.
 pub(crate) const HELPER_RECHECK: Duration = Duration::from_secs(10 * 60);
 
 /// The text by which helpers say that they have no login. It stands on their standard output.

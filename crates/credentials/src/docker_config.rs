@@ -26,7 +26,8 @@ pub(crate) struct DockerConfigFile {
     /// The file, or the directory that holds it.
     pub(crate) path: PathBuf,
     pub(crate) target: Target,
-    /// How to run the helpers that the file names; `None` for a pull secret, which must not start programs.
+    /// The settings to run the helpers that the file names; `None` for a pull secret, which must not start
+    /// programs.
     pub(crate) helpers: Option<ProcessSettings>,
     asked: Mutex<Asked>,
 }
@@ -35,7 +36,7 @@ pub(crate) struct DockerConfigFile {
 #[derive(Debug, Default)]
 struct Asked {
     answer: Option<HelperAnswer>,
-    /// When a helper was last started.
+    /// The time of the last start of a helper.
     run_at: Option<Instant>,
 }
 

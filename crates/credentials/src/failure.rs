@@ -1,4 +1,4 @@
-//! Why a source gave no login.
+//! The reason for which a source gave no login.
 
 use std::fmt;
 

@@ -74,7 +74,7 @@ enum KeyFile {
     },
 }
 
-/// Where the token of another identity provider is.
+/// The place of another identity provider's token.
 #[derive(Deserialize)]
 struct CredentialSource {
     file: Option<PathBuf>,

@@ -41,7 +41,7 @@ pub struct HttpRequest {
     pub fields: Vec<(&'static str, Secret<String>)>,
     /// Its body.
     pub body: Secret<Vec<u8>>,
-    /// Where the service is.
+    /// The place of the service.
     pub reach: Reach,
 }
 
@@ -56,7 +56,7 @@ pub enum HttpMethod {
     Put,
 }
 
-/// Where a service is.
+/// The place of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     /// In the network, behind the registry's proxy if there is one.

@@ -18,7 +18,7 @@ use crate::source::{Grant, Question, Source};
 
 const API_VERSION: &str = "credentialprovider.kubelet.k8s.io/v1";
 
-/// How long a login is used if the plugin does not say.
+/// The time for which a login is used if the plugin states none.
 const CACHE_DURATION_DEFAULT: Duration = Duration::from_secs(10 * 60);
 /// The shortest time between two runs of a plugin, whatever it says: a plugin may forbid any caching.
 const CACHE_DURATION_MIN: Duration = Duration::from_secs(10);

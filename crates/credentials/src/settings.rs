@@ -21,7 +21,7 @@ pub struct Settings {
     pub rules: Vec<Rule>,
 }
 
-/// Where the login for some repositories comes from.
+/// The source of the login for some repositories.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The repositories; `None`: every one.
@@ -46,7 +46,7 @@ pub enum SourceSettings {
     DockerConfig {
         /// The file, or its directory.
         path: PathBuf,
-        /// How to run the helpers; the program is not used.
+        /// The settings to run the helpers; the program is not used.
         process: ProcessSettings,
     },
     /// A Kubernetes pull secret: `.dockerconfigjson` or `.dockercfg`.

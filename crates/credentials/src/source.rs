@@ -20,7 +20,7 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     async fn ask(&self, question: Question) -> Result<Grant, Failure>;
 }
 
-/// Why a source is asked.
+/// The reason of a question to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// There is no login, or it is due to be looked at again.
@@ -34,7 +34,7 @@ pub enum Question {
 pub struct Grant {
     /// The login; `None` if the source has none for this registry.
     pub login: Option<Login>,
-    /// How long it is good.
+    /// Its lifetime.
     pub validity: Validity,
 }
 

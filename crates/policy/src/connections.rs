@@ -13,7 +13,7 @@ pub const INTERVAL: Duration = Duration::from_millis(250);
 pub const REMAINING_TIME_MIN: Duration = Duration::from_secs(1);
 /// A smaller rest is never split, however slow it is.
 pub const REMAINING_BYTES_MIN: u64 = 4 * 1024 * 1024;
-/// How long a new connection may take to show a gain: it sends a request, follows redirects, and starts
+/// The time in which a new connection must show a gain: it sends a request, follows redirects, and starts
 /// slowly.
 pub const TRIAL_MAX: Duration = Duration::from_secs(3);
 /// The most trial connections of one blob that are replaced because they are far slower than the others.

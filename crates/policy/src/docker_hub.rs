@@ -1,4 +1,4 @@
-//! What is special about Docker Hub: it has three names, it is reached at another host than its name, and its
+//! The peculiarities of Docker Hub: it has three names, it is reached at another host than its name, and its
 //! official images are in `library/`, which people leave out.
 
 use oci::{Repository, RepositoryError, Request, RequestError};

@@ -28,9 +28,9 @@ pub struct TagRecord {
 /// The settings for a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagRule {
-    /// How long a check stays valid. Zero checks on every pull.
+    /// The time for which a check stays valid. Zero checks on every pull.
     pub ttl: Duration,
-    /// How long a record may be served while the upstream is unreachable.
+    /// The limit on serving a record while the upstream is unreachable.
     pub stale_if_error: StaleLimit,
     /// The answer to a pull of a cached tag that the upstream no longer has.
     pub on_upstream_404: Upstream404,
@@ -57,7 +57,7 @@ pub struct TagTtl {
     pub ttl: Duration,
 }
 
-/// How long a record may be served while the upstream is unreachable.
+/// The limit on serving a record while the upstream is unreachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaleLimit {
     /// Forever.

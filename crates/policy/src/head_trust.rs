@@ -7,10 +7,10 @@
 
 use std::time::{Duration, Instant};
 
-/// How long an agreement between HEAD and GET counts.
+/// The time for which an agreement between HEAD and GET counts.
 pub const AGREEMENT_TTL: Duration = Duration::from_secs(3600);
 
-/// How long no HEAD is believed after a GET contradicted one.
+/// The time for which no HEAD is believed after a GET contradicted one.
 pub const CONTRADICTION_TTL: Duration = Duration::from_secs(3600);
 
 /// The two kinds of negative answer.
@@ -31,7 +31,7 @@ pub enum Stakes {
     Nothing,
 }
 
-/// How much a negative answer to HEAD proves.
+/// The weight of a negative answer to HEAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Nothing: a GET decides.

@@ -78,7 +78,7 @@ pub enum Route<T = usize> {
         registry: T,
         /// The path without the prefix, `/v2/…`. A path outside the API is returned unchanged.
         path: String,
-        /// How the client named the registry, for links in the answer.
+        /// The form in which the client named the registry, for links in the answer.
         link: LinkShape,
     },
     /// `/v2/` on a host that names no registry: it asks for the API version and for no upstream.
@@ -150,7 +150,7 @@ pub enum TableError {
     },
 }
 
-/// How the client named the registry, so that a `Link` uses the same form.
+/// The form in which the client named the registry: a `Link` uses the same one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkShape {
     /// The client's prefix in place of `/v2`.

@@ -29,7 +29,7 @@ pub struct Held {
     pub begins: u64,
     /// The last second of its validity.
     pub ends: u64,
-    /// When it was obtained.
+    /// The time at which it was obtained.
     pub obtained_at: u64,
     /// The window in which the authority suggests to renew it (RFC 9773, section 4.2), if it does.
     pub window: Option<Window>,
@@ -46,7 +46,7 @@ pub struct Window {
     pub end: u64,
 }
 
-/// What to do now.
+/// The next step of the keeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Order a certificate for these names.
@@ -56,8 +56,8 @@ pub enum Step {
 }
 
 impl Held {
-    /// When to renew it: at a moment of the authority's window; without one, when a third of its life is
-    /// left, up to a fiftieth of its life earlier.
+    /// Returns the time at which to renew it: a moment of the authority's window; without one, the moment at
+    /// which a third of its life is left, up to a fiftieth of its life earlier.
     pub fn renew_at(&self) -> u64 {
         let life = self.ends.saturating_sub(self.begins);
         let at = match self.window {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The longest pause between two checks.
 pub const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// How long credentials that were accepted may be sent by many requests at once.
+/// The time for which many requests at once may send credentials that were accepted.
 pub const ACCEPTED_TTL: Duration = Duration::from_secs(60);
 /// The refusals in a row that do not raise doubt if a check passed within [`ACCEPTED_TTL`]: they are about
 /// the requested repository.

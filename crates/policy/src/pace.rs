@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-/// How long a connection runs before it is judged, in addition to the latency of its first byte.
+/// The time for which a connection runs before it is judged, in addition to the latency of its first byte.
 pub const TENURE_MIN: Duration = Duration::from_secs(1);
 /// A connection that is this many times slower than the average of the others is replaced.
 pub const LOST_SHARE: u64 = 4;

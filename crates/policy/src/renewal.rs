@@ -20,7 +20,7 @@ const SAFETY_MAX: Duration = Duration::from_secs(10);
 /// The shortest time between two questions about a login that has no end.
 const RECHECK_MIN: Duration = Duration::from_secs(1);
 
-/// How long a login is good, according to its source.
+/// The lifetime of a login, according to its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     /// The time until it ends; `None` if the source states no end.
@@ -37,7 +37,7 @@ pub struct RenewalState {
     /// The end of the pause after a failure.
     paused_until: Option<Instant>,
     refused_at: Option<Instant>,
-    /// How often the source may be asked without a refusal.
+    /// The shortest time between two questions to the source without a refusal.
     recheck_after: Option<Duration>,
 }
 
@@ -47,7 +47,7 @@ struct Term {
     ends_at: Option<Instant>,
 }
 
-/// What to do for a request that needs the login.
+/// The decision for a request that needs the login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// Use the login.

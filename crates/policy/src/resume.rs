@@ -13,7 +13,7 @@ pub const FLOOR_RATE: u64 = 1024;
 /// The most resumptions in a row without a new byte.
 pub const FRUITLESS_COUNT_MAX: u32 = 5;
 
-/// How often the request for the whole is repeated while the upstream's breaker refuses it.
+/// The most repetitions of the request for the whole while the upstream's breaker refuses it.
 pub const REST_COUNT_MAX: u32 = 3;
 
 /// The pause before that, if the upstream names none.
@@ -25,7 +25,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
 /// The pause before a resumption, before jitter; it doubles with each one that comes too slowly.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
-/// How the first transfer requests the missing bytes.
+/// The way in which the first transfer requests the missing bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// By a range, unless it is the whole blob.
@@ -36,7 +36,7 @@ pub enum Mode {
     Rest,
 }
 
-/// How a transfer ended.
+/// The end of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The body ended cleanly.
@@ -88,7 +88,7 @@ pub struct Ended {
     pub mode: Mode,
     /// The offset of the first requested byte.
     pub start: u64,
-    /// How it ended.
+    /// Its end.
     pub ending: Ending,
     /// Whether the blob's size is known.
     pub has_size: bool,
@@ -134,7 +134,7 @@ pub struct Verdict {
 /// does not count as progress.
 #[derive(Clone, Debug)]
 pub struct Resume {
-    /// How long the rate may stay below [`FLOOR_RATE`].
+    /// The longest time for which the rate may stay below [`FLOOR_RATE`].
     stall_max: Duration,
     /// The start of the present period, and the bytes received until then.
     since: Progress,
@@ -150,7 +150,7 @@ pub struct Resume {
     is_last: bool,
     /// Whether a pause that the upstream asked for was made since the last byte.
     has_waited: bool,
-    /// How often the request for the whole was not sent, because the breaker is open.
+    /// The number of times that the request for the whole was not sent, because the breaker is open.
     rest_count: u32,
 }
 
@@ -160,7 +160,7 @@ struct Progress {
     received_bytes: u64,
 }
 
-/// When to request the whole after a kind of range failure.
+/// The moment to request the whole after a kind of range failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whole {
     /// Never: it would fail too.
@@ -357,7 +357,7 @@ fn again_or_give_up(mode: Mode, pause: Option<Duration>) -> Next {
     pause.map_or(Next::GiveUp, |pause| Next::Again(mode, pause))
 }
 
-/// What the slowest body that is waited for brings in that time.
+/// Returns the bytes that the slowest accepted body brings in that time.
 fn floor_bytes(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).saturating_mul(FLOOR_RATE) / 1000
 }

@@ -1,4 +1,4 @@
-//! How long a registry that answered 429 gets no requests, and of which kind.
+//! Decides for which time, and for which kinds, a registry that answered 429 gets no requests.
 //!
 //! A 429 counts for its repository at first: one host may front several registries, each with limits of its
 //! own. If a second repository gets one too, the pause covers the registry.

@@ -22,7 +22,7 @@ pub enum Answer {
     None,
 }
 
-/// What the answers say about the repository.
+/// A judgement on a repository, by the upstream's answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
     /// The upstream gives it to everyone.
@@ -37,16 +37,16 @@ pub enum Visibility {
     Undecided,
 }
 
-/// The effect on the client's request, and on what is remembered.
+/// The effect of an answer on the client's request, and on the memory of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conclusion {
     /// Whether the request is served.
     pub is_served: bool,
-    /// What becomes of the memory that the repository is public.
+    /// The effect on the memory that the repository is public.
     pub memory: Memory,
 }
 
-/// What becomes of the memory that a repository is public.
+/// The effect of an answer on the memory that a repository is public.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
     /// It counts from now.

@@ -45,7 +45,7 @@ use schemes::{Realm, Scheme, Schemes};
 use scope::Scope;
 use token_cache::{Token, TokenCache, TokenKey};
 
-/// How long an unchallenged answer of `/v2/` is remembered.
+/// The time for which an unchallenged answer of `/v2/` is remembered.
 const ROOT_TTL: Duration = Duration::from_secs(600);
 /// The longest realm, and the longest service, that a challenge may name, in bytes.
 const PARAMETER_BYTES_MAX: usize = 2048;

@@ -20,7 +20,7 @@ use crate::location::host_of;
 use crate::settings::SettingsError;
 use crate::transport::Allowance;
 
-/// How long to remember that neither root looks like a registry.
+/// The time for which wharf remembers that neither root looks like a registry.
 const DOUBT_TTL: Duration = Duration::from_secs(60);
 
 /// The base URL of a registry.
@@ -62,7 +62,7 @@ struct Found {
     at: Instant,
 }
 
-/// How likely it is that a registry gave the answer of a root.
+/// The likelihood that a registry gave the answer of a root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RootKind {
     /// It shows no sign of a registry.
@@ -195,7 +195,7 @@ async fn look(
     }
 }
 
-/// How likely it is that a registry gave the answer of a root.
+/// Returns the likelihood that a registry gave this answer of a root.
 pub(crate) fn root_kind_of(answer: &Response) -> RootKind {
     let (status, headers) = (answer.status(), answer.headers());
     if !matches!(status, StatusCode::OK | StatusCode::UNAUTHORIZED) {

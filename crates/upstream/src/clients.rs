@@ -20,10 +20,10 @@ use crate::resolver::{GuardedResolver, SystemResolver};
 use crate::settings::{ProxySettings, Settings, SettingsError, connect_timeout_max};
 use crate::tls::{self, Authorities};
 
-/// Idle connections kept per host: what a dozen parallel pulls use at once. Beyond that each request opens a
-/// connection, which costs more than the rest of a small blob.
+/// Idle connections kept per host: a dozen parallel pulls use that many at once. Beyond that each request
+/// opens a connection, which costs more than the rest of a small blob.
 const IDLE_CONNECTION_COUNT_MAX: usize = 64;
-/// How long an idle connection is kept. Firewalls drop idle connections within minutes.
+/// The time for which an idle connection is kept. Firewalls drop idle connections within minutes.
 const IDLE_CONNECTION_TTL: Duration = Duration::from_secs(60);
 /// Fields that the head of an answer may have. The library's own bound on the whole head is 408 KiB.
 const HEAD_FIELD_COUNT_MAX: usize = 1024;

@@ -29,7 +29,7 @@ use crate::registry::Registry;
 
 /// The most blobs whose last transfer broke off to remember.
 const BROKEN_COUNT_MAX: usize = 256;
-/// How long the next transfer of such a blob goes to another address.
+/// The time for which the next transfer of such a blob goes to another address.
 const BROKEN_TTL: Duration = Duration::from_secs(60);
 
 /// The addresses of one upstream, in order.

@@ -31,7 +31,7 @@ pub fn next_query(values: &[&str], page: &Url) -> Option<String> {
     crate::link::next_query(values.iter().copied(), page)
 }
 
-/// Where a `Location` leads, and whether credentials would go along.
+/// Returns the URL to which a `Location` leads, and whether credentials would go along.
 ///
 /// # Errors
 /// The text says why it is not followed.

@@ -78,7 +78,7 @@ impl Operation {
     }
 }
 
-/// What a failure of a request is about.
+/// Returns the target that a failure of the request counts for.
 pub(crate) fn target_of(
     repository: &Repository,
     kind: TargetKind,

@@ -30,9 +30,9 @@ use self::race::Race;
 
 /// The files that say how names are resolved.
 const SYSTEM_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
-/// How long the answer for one address family waits for the other's (RFC 8305, section 3).
+/// The time for which the answer for one address family waits for the other's (RFC 8305, section 3).
 const OTHER_FAMILY_DELAY: Duration = Duration::from_millis(50);
-/// How long a name that does not exist is remembered.
+/// The time for which a name that does not exist is remembered.
 const NEGATIVE_TTL: Duration = Duration::from_secs(1);
 
 type ResolveError = Box<dyn std::error::Error + Send + Sync>;

@@ -20,7 +20,7 @@ pub struct Settings {
     /// Further addresses of the same registry, which stand in for the first one while it fails, in this
     /// order. At most [`UPSTREAM_ADDRESS_COUNT_MAX`] addresses are useful.
     pub stand_ins: Vec<Url>,
-    /// Where the logins come from.
+    /// The sources of the logins.
     pub credentials: credentials::Settings,
     /// PEM files with certificate authorities to trust beside the system's and the bundled ones.
     pub ca: Vec<Vec<u8>>,

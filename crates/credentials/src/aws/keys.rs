@@ -25,7 +25,7 @@ use crate::source::Question;
 /// Keys are replaced this long before they end.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 
-/// Where the keys are.
+/// The place of the keys.
 #[derive(Debug)]
 enum Place {
     Variables(AccessKeys),

@@ -1,4 +1,4 @@
-//! How the configuration describes a login at Amazon ECR.
+//! The settings of a login at Amazon ECR.
 
 use std::path::PathBuf;
 

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use super::access_keys::AccessKeys;
 use crate::http::{HttpRequest, host_of};
 
-/// What a signature is made with.
+/// The inputs of a signature.
 #[derive(Debug)]
 pub(super) struct Signing<'a> {
     pub(super) keys: &'a AccessKeys,

@@ -11,7 +11,7 @@ pub struct Network {
     bits: u8,
 }
 
-/// Why a text is no network.
+/// The reason for which a text is no network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// Not an address with or without a length.

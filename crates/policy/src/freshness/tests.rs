@@ -104,7 +104,7 @@ fn offline_the_upstream_is_never_asked() {
     }
 }
 
-/// What an upstream's 404 means is decided once there is one, not before it is asked.
+/// The rule for an upstream's 404 applies to the answer, and not before the request.
 #[test]
 fn the_rule_for_a_404_does_not_change_the_plan() {
     let serve = TagRule { on_upstream_404: Upstream404::Serve, ..rule(60, StaleLimit::Never) };

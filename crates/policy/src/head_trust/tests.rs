@@ -4,7 +4,7 @@ use super::{AGREEMENT_TTL, CONTRADICTION_TTL, HeadTrust, Negative, Proof, Stakes
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What happened to a HEAD that said no.
+/// The GET after a HEAD that said no.
 #[derive(Clone, Copy, Debug)]
 enum Seen {
     /// The GET said it too, as the registry's own word or not.
@@ -12,7 +12,7 @@ enum Seen {
     Belied,
 }
 
-/// What was seen and when, then which no is weighed and when, and what it proves.
+/// The history with its times; the no to weigh, and its time; the proof that it is.
 type Case<'a> = (&'a [(Duration, Seen)], Negative, Duration, Proof);
 
 const OWN: Proof = Proof::AsGet { is_authoritative: true };

@@ -1,4 +1,4 @@
-//! When to order again after a failure.
+//! Decides at which time to order again after a failure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,12 +120,12 @@ impl Failures {
         self.names.retain(|name, _| wanted.contains(name));
     }
 
-    /// How many names failed last time.
+    /// Returns the number of names that failed last time.
     pub fn name_count(&self) -> usize {
         self.names.len()
     }
 
-    /// How many orders in a row the authority failed.
+    /// Returns the number of orders in a row that the authority failed.
     pub fn authority_count(&self) -> usize {
         self.authority.count
     }
@@ -135,7 +135,7 @@ impl Failures {
         self.names.contains_key(name)
     }
 
-    /// When the name can be ordered.
+    /// Returns the time from which the name can be ordered.
     pub fn ready_at(&self, name: &str) -> u64 {
         let own = self.names.get(name).map_or(0, |trouble| trouble.ready_at);
         own.max(self.authority.ready_at).max(self.gap_until)

@@ -184,7 +184,7 @@ fn a_whole_that_was_the_last_resort_is_followed_by_nothing() {
     assert_eq!(blob.fails(Failure::of(Troubled)), Next::GiveUp.into());
 }
 
-/// What brings bytes is resumed in the way it came.
+/// A transfer that brings bytes is resumed in the same mode.
 #[test]
 fn a_whole_that_brought_something_is_resumed_as_a_whole() {
     let mut blob = blob().is(|ended| ended.mode = Whole);

@@ -16,7 +16,7 @@ pub(crate) struct Credential {
     /// Whether the configured credentials were sent, for this one or for an earlier one that the same host
     /// refused.
     pub(super) has_login: bool,
-    /// Why there is no authorization although the host is known to demand one.
+    /// The reason for which there is no authorization although the host is known to demand one.
     pub(super) refusal: Option<Refusal>,
 }
 

@@ -54,7 +54,7 @@ pub(super) struct CachedToken {
     pub(super) with_login: bool,
     lifetime: Duration,
     asked_at: Instant,
-    /// When its predecessor was dropped.
+    /// The time at which its predecessor was dropped.
     replaced_at: Option<Instant>,
     has_worked: AtomicBool,
 }

@@ -13,7 +13,7 @@ use super::{AddressRefused, SystemResolver};
 
 /// The most names whose result is remembered.
 const NAME_COUNT_MAX: usize = 256;
-/// How long a result is remembered.
+/// The time for which a result is remembered.
 const ANSWER_TTL: Duration = Duration::from_secs(60);
 /// The longest wait for a result. Behind a proxy there may be no name server for public names; after a
 /// timeout no query is sent for [`ANSWER_TTL`].

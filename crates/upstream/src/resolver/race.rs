@@ -26,7 +26,7 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 const LAST_ATTEMPT_MAX: Duration = Duration::from_secs(1);
 /// The most addresses of a name to try.
 const ATTEMPT_COUNT_MAX: usize = 8;
-/// How long a winner is remembered without another race. After that, another address may be nearer.
+/// The time for which a winner is remembered without another race. After that, another address may be nearer.
 const WINNER_TTL: Duration = Duration::from_secs(3600);
 /// The most names whose winners are remembered.
 const WINNER_COUNT_MAX: usize = 256;

@@ -1,4 +1,4 @@
-//! What a patient client tries before it believes a refusal.
+//! The attempts of a patient client before it believes a refusal.
 
 use futures_util::future::join_all;
 use oci::Page;

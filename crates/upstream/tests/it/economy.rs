@@ -1,4 +1,4 @@
-//! What pulls cost the registry.
+//! The requests that pulls cost the registry.
 
 use testkit::{Auth, Behaviour, Endpoint, Format, Image, Index, Kind};
 use upstream::BlobRange;

@@ -1,4 +1,4 @@
-//! What fails, and what goes on beside it.
+//! The scope of failures: a target, a repository or a host fails, and all else goes on.
 
 use std::time::Duration;
 

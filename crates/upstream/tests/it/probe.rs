@@ -1,4 +1,4 @@
-//! What an operator is told before a client asks.
+//! The report to an operator before the first request of a client.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};

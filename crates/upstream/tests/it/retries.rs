@@ -1,4 +1,4 @@
-//! What is tried again, how often, and how long it all may take.
+//! Retries: their reasons, their number, and the time that they may take.
 
 use std::time::{Duration, Instant};
 

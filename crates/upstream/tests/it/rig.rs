@@ -52,7 +52,7 @@ impl Rig {
         self.registry.put_manifest(REPOSITORY, Some("latest"), MANIFEST_TYPE, bytes)
     }
 
-    /// What a HEAD gave.
+    /// The answer to a HEAD.
     pub(crate) async fn head(&self, reference: &str) -> Result<ManifestHead, Error> {
         match self.describe(reference, Stakes::Nothing).await? {
             Described::Head(head) => Ok(head),

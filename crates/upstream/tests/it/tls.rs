@@ -25,7 +25,7 @@ async fn f19_an_authority_of_the_operators_is_believed_everywhere() {
     assert_eq!(read(rig.blob(&digest, BlobRange::Whole).await.unwrap()).await.0, bytes(100));
 }
 
-/// What `openssl req -x509` makes is marked as an authority.
+/// `openssl req -x509` makes a certificate that is marked as an authority.
 #[tokio::test]
 async fn newcomer_a_self_signed_certificate_is_usable_as_ca_file_and_says_so_without() {
     let tls = Tls { certificate: Certificate::SelfSigned, ..Tls::default() };

@@ -25,7 +25,7 @@ fn token(text: &str) -> String {
     STANDARD.encode(text)
 }
 
-/// What ECR answers to a signed request.
+/// The answer of ECR to a signed request.
 fn ecr(_: &Received) -> (u16, String) {
     let data = json!([{ "authorizationToken": token("AWS:word"), "expiresAt": in_an_hour() }]);
     (200, json!({ "authorizationData": data }).to_string())

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::super::{HostHealth, InFlight, RequestOutcome, Target, TargetGroup, TargetKind};
 use crate::breaker::{PROBE_INTERVAL_MAX, State};
 
-/// What may happen next. Numbers pick a repository or a tag.
+/// An event. Numbers pick a repository or a tag.
 #[derive(Clone, Debug)]
 enum Step {
     /// A request for something that works. It is answered at once.

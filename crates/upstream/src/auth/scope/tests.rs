@@ -6,7 +6,7 @@ fn repository(name: &str) -> Repository {
     name.parse().unwrap()
 }
 
-/// What is asked for the repository that was challenged, and for another one afterwards.
+/// The scope for the repository that was challenged, and the one for another repository afterwards.
 fn asked(need: Need, challenge: Option<&str>) -> (String, String) {
     let challenged = repository("library/alpine");
     let mut scopes = Scopes::default();

@@ -28,7 +28,7 @@ pub(super) struct Origin {
 pub(super) struct Secret {
     /// The value of `Authorization` at a registry or a token service.
     header: Option<String>,
-    /// What the form of a token request holds.
+    /// The value in the form of a token request.
     form: Option<String>,
     /// The forms that must not occur anywhere else.
     forms: Vec<String>,
@@ -50,7 +50,7 @@ struct Token {
     forms: Vec<String>,
 }
 
-/// Where requests went: a run in which no credential moves shows nothing.
+/// The number of requests by their target: a run in which no credential moves shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     graphs: u64,
