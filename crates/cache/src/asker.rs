@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use upstream::{AddressStatus, ClientLogin, LoginStatus, Upstream};
+use oci::Digest;
+use upstream::{AddressStatus, ClientLogin, LoginStatus, Senders, Upstream};
 
 use crate::error::PullError;
 use crate::offline::OfflineSwitch;
@@ -109,6 +110,12 @@ impl Asker {
         tokio::time::timeout(deadline, pull).await.unwrap_or_else(|_| {
             Err(PullError::timed_out(format!("{} did not answer within {deadline:?}", self.registry)))
         })
+    }
+
+    /// Notes that these addresses sent wrong bytes for the digest. Returns whether another one may have the
+    /// right bytes.
+    pub(crate) fn note_wrong(&self, digest: &Digest, senders: &Senders) -> bool {
+        self.upstream.note_wrong(digest, senders)
     }
 
     /// The upstream's logins, without a request.

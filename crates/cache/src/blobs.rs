@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Digest, Repository};
+use upstream::Senders;
 
 use crate::asker::Asker;
 use crate::connections::Connections;
@@ -83,23 +84,27 @@ impl Blobs {
 
     /// Notes that the upstream's bytes for a blob were wrong. Its ranges may be the cause, for other blobs
     /// too: so this one is requested as a whole from now on, and if `has_ranges`, no blob is shared among
-    /// connections for a while.
-    pub(crate) fn note_mismatch(&self, digest: &Digest, has_ranges: bool) {
+    /// connections for a while. Returns whether another address of the upstream may have the right bytes. If
+    /// none has, the blob becomes suspect.
+    pub(crate) fn note_mismatch(&self, digest: &Digest, has_ranges: bool, senders: &Senders) -> bool {
         self.shared.metrics.verify_failed();
         self.connections.ask_plainly(digest);
         if has_ranges {
             self.connections.note_refusal();
         }
+        if self.asker.note_wrong(digest, senders) {
+            return true;
+        }
         let earlier = self.suspects.get(digest).unwrap_or_default();
         self.suspects.insert(digest.clone(), earlier + 1);
+        false
     }
 
     /// # Errors
     /// [`PullError::DigestMismatch`] if the blob's bytes were recently wrong twice.
     pub(crate) fn refuse_suspect(&self, digest: &Digest) -> Result<(), PullError> {
         if self.suspects.get(digest).is_some_and(|count| count >= MISMATCH_COUNT_MAX) {
-            let detail = format!("the upstream keeps sending other bytes than {digest}");
-            return Err(PullError::DigestMismatch { detail: detail.into() });
+            return Err(PullError::mismatch(format!("the upstream keeps sending other bytes than {digest}")));
         }
         Ok(())
     }

@@ -62,6 +62,8 @@ pub enum PullError {
     DigestMismatch {
         /// The requested digest and the one of the bytes.
         detail: Detail,
+        /// Whether another address of the upstream may have the right bytes.
+        has_other_address: bool,
     },
     /// The requested range starts at or after the end of the blob.
     RangeNotSatisfiable {
@@ -112,7 +114,7 @@ impl PullError {
             | Self::Throttled { detail, .. }
             | Self::UpstreamUnavailable { detail, .. }
             | Self::Unconfirmed { detail, .. }
-            | Self::DigestMismatch { detail }
+            | Self::DigestMismatch { detail, .. }
             | Self::Store { detail } => Some(detail),
             Self::Overloaded | Self::Offline | Self::RangeNotSatisfiable { .. } => None,
         }
@@ -135,6 +137,11 @@ impl PullError {
         }
     }
 
+    /// Wrong bytes that no other address of the upstream can make good.
+    pub(crate) fn mismatch(detail: impl Into<Detail>) -> Self {
+        Self::DigestMismatch { detail: detail.into(), has_other_address: false }
+    }
+
     pub(crate) fn unavailable(detail: impl Into<Detail>) -> Self {
         Self::UpstreamUnavailable { timed_out: false, detail: detail.into() }
     }
@@ -155,7 +162,7 @@ impl fmt::Display for PullError {
             Self::UpstreamUnavailable { detail, .. } => write!(f, "upstream unavailable: {detail}"),
             Self::Overloaded => f.write_str("too many requests are in flight"),
             Self::Offline => f.write_str("the registry is offline, and this is not stored"),
-            Self::DigestMismatch { detail } => write!(f, "digest mismatch: {detail}"),
+            Self::DigestMismatch { detail, .. } => write!(f, "digest mismatch: {detail}"),
             Self::RangeNotSatisfiable { size } => {
                 write!(f, "the range lies outside the blob of {size} bytes")
             }

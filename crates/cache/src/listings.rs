@@ -156,7 +156,7 @@ impl Listings {
             let (repository, key) = flight_key.clone();
             async move {
                 let page = asking?.upstream().list(&request).await?;
-                if page.is_stand_in {
+                if page.sent_by.is_stand_in() {
                     refuse_old_page(&shared, &repository, &key, &page).await?;
                 }
                 let media_type =

@@ -29,6 +29,9 @@ pub(crate) const DESCRIBE_UNHASHED_BYTES_MIN: u64 = 256 << 20;
 /// refusal.
 const REFUSED_JOIN_COUNT_MAX: u32 = 8;
 
+/// After this number of fills with wrong bytes, a caller asks no further address of the upstream.
+const WRONG_FILL_COUNT_MAX: u32 = 8;
+
 // A response's future is moved before it is polled. The futures that a hit does not need are boxed, here and
 // for manifests, so that a hit does not pay for their size.
 impl Blobs {
@@ -102,8 +105,28 @@ impl Blobs {
         answer
     }
 
-    /// Fetches a blob, or follows a fill that already fetches it.
+    /// Fetches a blob, or follows a fill that already fetches it. If that gets wrong bytes before the client
+    /// gets any, and another address of the upstream may have the right ones, it is fetched again.
     async fn fetch(
+        self: &Arc<Self>,
+        repository: &Repository,
+        digest: &Digest,
+        range: Option<&RangeRequest>,
+    ) -> Result<BlobAnswer, PullError> {
+        let mut wrong_count = 0;
+        loop {
+            match self.fetch_once(repository, digest, range).await {
+                Err(PullError::DigestMismatch { has_other_address: true, .. })
+                    if wrong_count < WRONG_FILL_COUNT_MAX =>
+                {
+                    wrong_count += 1;
+                }
+                fetched => return fetched,
+            }
+        }
+    }
+
+    async fn fetch_once(
         self: &Arc<Self>,
         repository: &Repository,
         digest: &Digest,

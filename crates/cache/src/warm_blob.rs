@@ -111,6 +111,8 @@ impl Blobs {
                 _ if fill.is_lost() => return Err(Unwarmed::NotStored),
                 Ok(()) => {}
                 Err(PullError::Store { .. }) => return Err(Unwarmed::NotStored),
+                // The next fill asks that address; each one that is wrong too is noted, so there is an end.
+                Err(PullError::DigestMismatch { has_other_address: true, .. }) => {}
                 Err(error) => {
                     if fresh > 0 {
                         patience = Patience::new();

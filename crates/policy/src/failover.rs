@@ -4,6 +4,8 @@
 //! The first address is the registry. Every other address stands in for it while it fails, and may lag
 //! behind it. So a stand-in's content is as good, because a digest proves it; its word on a tag never moves
 //! a tag that is held; and its no counts as an outage of the first address.
+//!
+//! An address that delivered wrong bytes for a digest comes last for that digest: see [`Doubts`].
 
 use std::time::{Duration, Instant};
 
@@ -78,12 +80,60 @@ impl AddressHealth {
     }
 }
 
+/// The doubt about an address for one digest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// It has delivered no wrong bytes.
+    #[default]
+    None,
+    /// It delivered a part of wrong content, beside others.
+    Shared,
+    /// It delivered wrong content alone, or a part of it twice.
+    Proved,
+}
+
+/// The doubts about the addresses of an upstream for one digest. They cannot grow without end, so a retry
+/// after each one that is new ends too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doubts(Vec<Doubt>);
+
+impl Doubts {
+    /// Starts without a doubt about any of `count` addresses.
+    pub fn of(count: usize) -> Self {
+        Self(vec![Doubt::None; count])
+    }
+
+    /// Returns the doubt about an address.
+    pub fn about(&self, at: usize) -> Doubt {
+        self.0.get(at).copied().unwrap_or_default()
+    }
+
+    /// Tells whether the address delivered wrong content.
+    pub fn is_proved(&self, at: usize) -> bool {
+        self.about(at) == Doubt::Proved
+    }
+
+    /// Notes that content was wrong which `senders` delivered; `are_all`: they delivered all of it. Returns
+    /// true if a retry is worthwhile: it goes to another address than before, which may have the right bytes.
+    pub fn note(&mut self, senders: &[usize], are_all: bool) -> bool {
+        let before = self.clone();
+        let is_alone = are_all && senders.len() == 1;
+        for at in senders {
+            if let Some(doubt) = self.0.get_mut(*at) {
+                *doubt = if is_alone || *doubt != Doubt::None { Doubt::Proved } else { Doubt::Shared };
+            }
+        }
+        *self != before && self.0.iter().any(|doubt| *doubt != Doubt::Proved)
+    }
+}
+
 /// Returns the addresses in the order in which they get a request: as configured, those that rest last.
 /// `broken` is the address at which a transfer of the same content has just broken off: it comes after the
-/// other healthy ones.
-pub fn order(resting: &[bool], broken: Option<usize>) -> Vec<usize> {
+/// other healthy ones. An address in doubt comes after all that are less so, even if those rest: a connection
+/// that fails costs less than wrong bytes.
+pub fn order(resting: &[bool], broken: Option<usize>, doubts: &Doubts) -> Vec<usize> {
     let mut order: Vec<usize> = (0..resting.len()).collect();
-    order.sort_by_key(|at| (resting[*at], broken == Some(*at)));
+    order.sort_by_key(|at| (doubts.about(*at), resting[*at], broken == Some(*at)));
     order
 }
 

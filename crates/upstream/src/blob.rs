@@ -14,7 +14,7 @@ use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
 use crate::content_range::ContentRange;
-use crate::contract::{BlobHead, BlobRange, BlobStream};
+use crate::contract::{AddressPosition, BlobHead, BlobRange, BlobStream};
 use crate::error::{Error, ErrorKind};
 use crate::exchange;
 use crate::head_trust::Next;
@@ -25,6 +25,8 @@ use crate::whole_body::interrupted;
 
 /// The extra time for the head of a blob: it includes a request to the content network.
 const REDIRECT_ALLOWANCE: Duration = Duration::from_secs(5);
+/// The address of a stream until the caller, which knows it, sets it.
+const FIRST: AddressPosition = AddressPosition::new(0);
 
 /// Describes a blob by `HEAD`. If that proves nothing (some URLs are signed for `GET` only) or has no size,
 /// it sends a `GET` of one byte.
@@ -113,7 +115,7 @@ pub(crate) async fn get(
             return part(reply, range);
         }
     }
-    Ok(BlobStream { start: 0, end: length, size: length, body: body(reply, length) })
+    Ok(BlobStream { start: 0, end: length, size: length, sent_by: FIRST, body: body(reply, length) })
 }
 
 /// Returns the error for an unusable answer to a range request, after which the whole may be requested.
@@ -162,7 +164,8 @@ fn part(reply: Reply, range: BlobRange) -> Result<BlobStream, Error> {
         return Err(refused(&reply, "answered with two different lengths for one part"));
     }
     let body = body(reply, Some(stated.range.len()));
-    Ok(BlobStream { start: stated.range.start, end: Some(stated.range.end), size: stated.size, body })
+    let (start, end) = (stated.range.start, Some(stated.range.end));
+    Ok(BlobStream { start, end, size: stated.size, sent_by: FIRST, body })
 }
 
 /// Returns the body's bytes. A body of known length ends there or in an error, whatever its framing.

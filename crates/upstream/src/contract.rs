@@ -101,9 +101,60 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Notes that content was wrong which these addresses sent for this digest: requests for it go to other
+    /// addresses first. Returns whether a retry is worthwhile, because another address may have the right
+    /// bytes.
+    fn note_wrong(&self, _digest: &Digest, _senders: &Senders) -> bool {
+        false
+    }
+
     /// Closes all idle connections, and ends requests that the upstream makes by itself. Callers end their
     /// own requests by dropping them. A later request opens new connections.
     fn disconnect(&self);
+}
+
+/// An address of an upstream, by its position in the configured list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddressPosition(usize);
+
+impl AddressPosition {
+    /// The address at this position; the first one has 0.
+    pub const fn new(position: usize) -> Self {
+        Self(position)
+    }
+
+    /// Its position.
+    pub const fn get(self) -> usize {
+        self.0
+    }
+
+    /// Whether it is another than the first address. Its word on a tag may be old (`policy::failover`).
+    pub const fn is_stand_in(self) -> bool {
+        self.0 > 0
+    }
+}
+
+/// The addresses that sent the bytes of one content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Senders {
+    /// Those that are known.
+    pub addresses: Vec<AddressPosition>,
+    /// Whether they sent all bytes. Some may be from an earlier transfer, of which the address is not known.
+    pub are_all: bool,
+}
+
+impl Senders {
+    /// One address that sent everything.
+    pub fn only(address: AddressPosition) -> Self {
+        Self { addresses: vec![address], are_all: true }
+    }
+
+    /// Adds an address.
+    pub fn add(&mut self, address: AddressPosition) {
+        if !self.addresses.contains(&address) {
+            self.addresses.push(address);
+        }
+    }
 }
 
 /// An address of an upstream, for operators.
@@ -135,9 +186,8 @@ pub struct ManifestHead {
     pub media_type: Option<MediaType>,
     /// `Content-Length`, in bytes; never zero, which no manifest has.
     pub size: Option<u64>,
-    /// Whether another than the first address of the upstream gave it. Its word on a tag may be old
-    /// (`policy::failover`).
-    pub is_stand_in: bool,
+    /// The address that sent it.
+    pub sent_by: AddressPosition,
 }
 
 /// A manifest, not verified.
@@ -149,9 +199,8 @@ pub struct ManifestBody {
     pub media_type: Option<MediaType>,
     /// `Docker-Content-Digest`, when it is there and a digest: the header's claim.
     pub digest: Option<Digest>,
-    /// Whether another than the first address of the upstream gave it. Its word on a tag may be old
-    /// (`policy::failover`).
-    pub is_stand_in: bool,
+    /// The address that sent it.
+    pub sent_by: AddressPosition,
 }
 
 /// The claims in the answer about a blob.
@@ -186,6 +235,8 @@ pub struct BlobStream {
     pub end: Option<u64>,
     /// The size of the whole blob, if known.
     pub size: Option<u64>,
+    /// The address that sends it.
+    pub sent_by: AddressPosition,
     /// The bytes. A cut, a reset or silence is an [`Interrupted`](crate::ErrorKind::Interrupted) error. A
     /// body without a known length ends where the connection does.
     pub body: BoxStream<'static, Result<Bytes, Error>>,
@@ -197,6 +248,7 @@ impl fmt::Debug for BlobStream {
             .field("start", &self.start)
             .field("end", &self.end)
             .field("size", &self.size)
+            .field("sent_by", &self.sent_by)
             .finish_non_exhaustive()
     }
 }
@@ -236,7 +288,6 @@ pub struct ListPage {
     pub next: Option<String>,
     /// `OCI-Filters-Applied`.
     pub filters_applied: Option<String>,
-    /// Whether another than the first address of the upstream gave it. Its word on a tag may be old
-    /// (`policy::failover`).
-    pub is_stand_in: bool,
+    /// The address that sent it.
+    pub sent_by: AddressPosition,
 }

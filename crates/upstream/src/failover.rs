@@ -16,13 +16,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use oci::Digest;
 use parking_lot::Mutex;
-use policy::failover::order;
+use policy::failover::{Doubts, order};
 use policy::lru::LruMap;
 use tokio::time::Instant;
 
 use self::address::Address;
 use self::round::{Given, Round};
-use crate::contract::{AddressStatus, BlobStream};
+use crate::contract::{AddressStatus, BlobStream, Senders};
 use crate::error::Error;
 use crate::hedge::SILENCE;
 use crate::registry::Registry;
@@ -31,6 +31,11 @@ use crate::registry::Registry;
 const BROKEN_COUNT_MAX: usize = 256;
 /// The time for which the next transfer of such a blob goes to another address.
 const BROKEN_TTL: Duration = Duration::from_secs(60);
+/// The most digests of which an address sent wrong bytes to remember.
+const WRONG_COUNT_MAX: usize = 1024;
+/// The time for which requests for such a digest go to other addresses first. After it the first address,
+/// which may have revoked the content, decides again.
+const WRONG_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// The addresses of one upstream, in order.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(crate) struct Addresses {
     all: Vec<Arc<Address>>,
     /// The addresses at which the transfer of a blob broke off, and when.
     broken: Mutex<LruMap<Digest, (usize, Instant)>>,
+    /// The doubts about the addresses for digests of which they sent wrong bytes, and when these began.
+    doubts: Mutex<LruMap<Digest, (Doubts, Instant)>>,
     /// The silence after which the next address gets the request as well.
     silence: Duration,
 }
@@ -49,6 +56,7 @@ impl Addresses {
         Self {
             all: registries.into_iter().map(|registry| Arc::new(Address::new(registry))).collect(),
             broken: Mutex::new(LruMap::new(BROKEN_COUNT_MAX)),
+            doubts: Mutex::new(LruMap::new(WRONG_COUNT_MAX)),
             silence: silence.mul_f32(SILENCE),
         }
     }
@@ -83,31 +91,32 @@ impl Addresses {
         &'a self,
         operation: impl Fn(&'a Registry) -> BoxFuture<'a, Result<T, Error>> + Send,
     ) -> Result<Given<T>, Error> {
-        self.ask_avoiding(None, operation).await
+        self.ask_in(None, operation).await
     }
 
-    /// The same for the transfer of a blob, which goes on at another address if it has just broken off.
+    /// The same for the bytes of a digest. They go on at another address if their transfer has just broken
+    /// off, and come from one that sent wrong bytes only if no other address can answer.
     ///
     /// # Errors
     /// As for [`ask`](Self::ask).
-    pub(crate) async fn ask_for_blob<'a, T: 'a>(
+    pub(crate) async fn ask_for_bytes<'a, T: 'a>(
         &'a self,
         digest: &Digest,
         operation: impl Fn(&'a Registry) -> BoxFuture<'a, Result<T, Error>> + Send,
     ) -> Result<Given<T>, Error> {
-        self.ask_avoiding(self.broken_at(digest), operation).await
+        self.ask_in(Some(digest), operation).await
     }
 
-    async fn ask_avoiding<'a, T: 'a>(
+    async fn ask_in<'a, T: 'a>(
         &'a self,
-        broken: Option<usize>,
+        digest: Option<&Digest>,
         operation: impl Fn(&'a Registry) -> BoxFuture<'a, Result<T, Error>> + Send,
     ) -> Result<Given<T>, Error> {
         if let [only] = &*self.all {
             let value = operation(&only.registry).await?;
             return Ok(Given { value, from: 0 });
         }
-        Round::new(&self.all, self.order(broken), self.silence).run(operation).await
+        Round::new(&self.all, self.order(digest), self.silence).run(operation).await
     }
 
     /// Runs the operation at one healthy address and at no other: a further connection for a blob.
@@ -119,19 +128,20 @@ impl Addresses {
         digest: &Digest,
         operation: impl Fn(&'a Registry) -> BoxFuture<'a, Result<T, Error>> + Send,
     ) -> Result<Given<T>, Error> {
-        let from = self.order(self.broken_at(digest)).first().copied().unwrap_or_default();
+        let from = self.order(Some(digest)).0.first().copied().unwrap_or_default();
         let value = operation(&self.all[from].registry).await?;
         Ok(Given { value, from })
     }
 
     /// Returns the stream, which notes if its body breaks off.
     pub(crate) fn watched(self: &Arc<Self>, digest: &Digest, given: Given<BlobStream>) -> BlobStream {
+        let from = given.from;
+        let (stream, sent_by) = given.apart();
         if self.all.len() == 1 {
-            return given.value;
+            return stream;
         }
-        let (addresses, digest, from) = (Arc::clone(self), digest.clone(), given.from);
-        let body: BoxStream<'static, Result<Bytes, Error>> = given
-            .value
+        let (addresses, digest) = (Arc::clone(self), digest.clone());
+        let body: BoxStream<'static, Result<Bytes, Error>> = stream
             .body
             .inspect(move |chunk| {
                 if chunk.is_err() {
@@ -140,7 +150,30 @@ impl Addresses {
                 }
             })
             .boxed();
-        BlobStream { body, ..given.value }
+        BlobStream { body, sent_by, ..stream }
+    }
+
+    /// Notes that these addresses sent wrong bytes for the digest. Returns whether a retry is worthwhile.
+    pub(crate) fn note_wrong(&self, digest: &Digest, senders: &Senders) -> bool {
+        if self.all.len() == 1 || senders.addresses.is_empty() {
+            return false;
+        }
+        let senders_at: Vec<usize> = senders.addresses.iter().map(|address| address.get()).collect();
+        let none = || (Doubts::of(self.all.len()), Instant::now());
+        let mut all = self.doubts.lock();
+        let entry = all.get_or_insert_with(digest, none);
+        if entry.1.elapsed() >= WRONG_TTL {
+            *entry = none();
+        }
+        let doubts = &mut entry.0;
+        let before = doubts.clone();
+        let is_worthwhile = doubts.note(&senders_at, senders.are_all);
+        for (at, address) in self.all.iter().enumerate() {
+            if doubts.is_proved(at) && !before.is_proved(at) {
+                address.say_wrong(digest);
+            }
+        }
+        is_worthwhile
     }
 
     pub(crate) fn statuses(&self) -> Vec<AddressStatus> {
@@ -160,10 +193,19 @@ impl Addresses {
         None
     }
 
-    /// Returns the order of this moment. It starts the probes that are due, and waits for none.
-    fn order(&self, broken: Option<usize>) -> Vec<usize> {
+    fn doubts_about(&self, digest: &Digest) -> Doubts {
+        let mut all = self.doubts.lock();
+        let known = all.get_mut(digest).filter(|(_, since)| since.elapsed() < WRONG_TTL);
+        known.map_or_else(Doubts::default, |(doubts, _)| doubts.clone())
+    }
+
+    /// Returns the order of this moment for the bytes of a digest or for anything else, and the doubts that
+    /// it regards. It starts the probes that are due, and waits for none.
+    fn order(&self, digest: Option<&Digest>) -> (Vec<usize>, Doubts) {
         self.all.iter().for_each(Address::probe_if_due);
         let resting: Vec<bool> = self.all.iter().map(|address| address.is_resting()).collect();
-        order(&resting, broken)
+        let doubts = digest.map_or_else(Doubts::default, |digest| self.doubts_about(digest));
+        let broken = digest.and_then(|digest| self.broken_at(digest));
+        (order(&resting, broken, &doubts), doubts)
     }
 }

@@ -15,7 +15,7 @@ use crate::base::{BaseLocator, BaseSetting};
 use crate::clients::Connections;
 use crate::contract::{
     AddressStatus, BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest,
-    LoginStatus, ManifestBody, ManifestHead, Upstream,
+    LoginStatus, ManifestBody, ManifestHead, Senders, Upstream,
 };
 use crate::error::Error;
 use crate::failover::Addresses;
@@ -144,11 +144,10 @@ impl Upstream for HttpUpstream {
         stakes: Stakes,
     ) -> Result<Described, Error> {
         let describe = |registry| manifest::describe(registry, repository, reference, stakes).boxed();
-        let given = self.addresses.ask(describe).await?;
-        let is_stand_in = given.is_stand_in();
-        Ok(match given.value {
-            Described::Head(head) => Described::Head(ManifestHead { is_stand_in, ..head }),
-            Described::Whole(body) => Described::Whole(ManifestBody { is_stand_in, ..body }),
+        let (described, sent_by) = self.addresses.ask(describe).await?.apart();
+        Ok(match described {
+            Described::Head(head) => Described::Head(ManifestHead { sent_by, ..head }),
+            Described::Whole(body) => Described::Whole(ManifestBody { sent_by, ..body }),
         })
     }
 
@@ -157,10 +156,13 @@ impl Upstream for HttpUpstream {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<ManifestBody, Error> {
-        let given =
-            self.addresses.ask(|registry| manifest::get(registry, repository, reference).boxed()).await?;
-        let is_stand_in = given.is_stand_in();
-        Ok(ManifestBody { is_stand_in, ..given.value })
+        let get = |registry| manifest::get(registry, repository, reference).boxed();
+        let given = match reference {
+            Reference::Digest(digest) => self.addresses.ask_for_bytes(digest, get).await?,
+            Reference::Tag(_) => self.addresses.ask(get).await?,
+        };
+        let (body, sent_by) = given.apart();
+        Ok(ManifestBody { sent_by, ..body })
     }
 
     async fn head_blob(
@@ -183,7 +185,7 @@ impl Upstream for HttpUpstream {
         let given = match range {
             BlobRange::Further(_) | BlobRange::Last(_) => self.addresses.ask_one(digest, get).await?,
             BlobRange::Whole | BlobRange::From(_) | BlobRange::Span(_) => {
-                self.addresses.ask_for_blob(digest, get).await?
+                self.addresses.ask_for_bytes(digest, get).await?
             }
         };
         Ok(self.addresses.watched(digest, given))
@@ -191,8 +193,8 @@ impl Upstream for HttpUpstream {
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
         let given = self.addresses.ask(|registry| list::get(registry, request).boxed()).await?;
-        let is_stand_in = given.is_stand_in();
-        Ok(ListPage { is_stand_in, ..given.value })
+        let (page, sent_by) = given.apart();
+        Ok(ListPage { sent_by, ..page })
     }
 
     fn logins(&self) -> Vec<LoginStatus> {
@@ -216,6 +218,10 @@ impl Upstream for HttpUpstream {
 
     fn addresses(&self) -> Vec<AddressStatus> {
         self.addresses.statuses()
+    }
+
+    fn note_wrong(&self, digest: &Digest, senders: &Senders) -> bool {
+        self.addresses.note_wrong(digest, senders)
     }
 
     fn disconnect(&self) {

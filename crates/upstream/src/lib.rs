@@ -44,8 +44,8 @@ mod transport;
 mod whole_body;
 
 pub use contract::{
-    AddressStatus, BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage, ListRequest,
-    LoginState, LoginStatus, ManifestBody, ManifestHead, Upstream,
+    AddressPosition, AddressStatus, BlobHead, BlobRange, BlobStream, ClientLogin, Described, ListPage,
+    ListRequest, LoginState, LoginStatus, ManifestBody, ManifestHead, Senders, Upstream,
 };
 pub use error::{Error, ErrorKind};
 pub use http::HttpUpstream;

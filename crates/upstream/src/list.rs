@@ -7,7 +7,7 @@ use policy::host_health::TargetKind;
 use telemetry::UpstreamKind;
 use url::Url;
 
-use crate::contract::{ListPage, ListRequest};
+use crate::contract::{AddressPosition, ListPage, ListRequest};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, BodyLimit};
 use crate::link::next_query;
@@ -50,7 +50,7 @@ pub(crate) async fn get(registry: &Registry, request: &ListRequest) -> Result<Li
         next: next_query(links, &operation.url),
         filters_applied: filters.map(str::to_owned),
         bytes: document.bytes,
-        is_stand_in: false,
+        sent_by: AddressPosition::default(),
     })
 }
 

@@ -8,7 +8,7 @@ use policy::host_health::TargetKind;
 use telemetry::UpstreamKind;
 use tokio::time::Instant;
 
-use crate::contract::{Described, ManifestBody, ManifestHead};
+use crate::contract::{AddressPosition, Described, ManifestBody, ManifestHead};
 use crate::error::{Error, ErrorKind};
 use crate::exchange::{self, BodyLimit};
 use crate::head_trust::Next;
@@ -57,7 +57,7 @@ async fn head(
         digest: claimed_digest(headers),
         media_type: media_type(headers),
         size: content_length(headers).filter(|size| *size > 0),
-        is_stand_in: false,
+        sent_by: AddressPosition::default(),
     })
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn get(
         media_type: media_type(&document.headers),
         digest: claimed_digest(&document.headers),
         bytes: document.bytes,
-        is_stand_in: false,
+        sent_by: AddressPosition::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
 use storage::VerifiedManifest;
-use upstream::ManifestBody;
+use upstream::{ManifestBody, Senders};
 
 use crate::asker::Asking;
 use crate::detail::Detail;
@@ -19,6 +19,9 @@ const SUSPECT_TTL: Duration = Duration::from_secs(60);
 
 /// The most suspects that are remembered.
 const SUSPECT_COUNT_MAX: usize = 4096;
+
+/// The most requests after wrong bytes.
+const ATTEMPT_COUNT_MAX: u32 = 8;
 
 /// Fetches manifests and verifies them.
 #[derive(Debug)]
@@ -35,8 +38,8 @@ impl ManifestFetcher {
         Self { shared, suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX), named }
     }
 
-    /// The manifest and its media type. After wrong bytes it is requested once more, and then not again for a
-    /// while.
+    /// The manifest and its media type. After wrong bytes it is requested from each other address of the
+    /// upstream and once more, and then not again for a while.
     ///
     /// # Errors
     /// [`PullError::DigestMismatch`]; [`PullError::UpstreamUnavailable`] when it is no manifest at all; those
@@ -63,7 +66,7 @@ impl ManifestFetcher {
         reference: &Reference,
         body: ManifestBody,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        let first = self.check(repository, reference, None, body);
+        let first = self.check(asking, repository, reference, None, body);
         self.try_again(asking, repository, reference, first).await
     }
 
@@ -75,7 +78,7 @@ impl ManifestFetcher {
         reference: &Reference,
     ) -> Result<(), PullError> {
         match self.suspects.get(&(repository.clone(), reference.clone())) {
-            Some(detail) => Err(PullError::DigestMismatch { detail }),
+            Some(detail) => Err(PullError::mismatch(detail)),
             None => Ok(()),
         }
     }
@@ -87,12 +90,19 @@ impl ManifestFetcher {
         reference: &Reference,
         first: Result<(MediaType, VerifiedManifest), PullError>,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
-        let Err(PullError::DigestMismatch { .. }) = first else { return first };
-        let second = self.fetch_once(asking, repository, reference, None).await;
-        if let Err(PullError::DigestMismatch { detail }) = &second {
+        let (mut last, mut is_repeated) = (first, false);
+        for _ in 0..ATTEMPT_COUNT_MAX {
+            match &last {
+                Err(PullError::DigestMismatch { has_other_address: true, .. }) => {}
+                Err(PullError::DigestMismatch { .. }) if !is_repeated => is_repeated = true,
+                _ => break,
+            }
+            last = self.fetch_once(asking, repository, reference, None).await;
+        }
+        if let Err(PullError::DigestMismatch { detail, .. }) = &last {
             self.suspects.insert((repository.clone(), reference.clone()), detail.clone());
         }
-        second
+        last
     }
 
     /// Fetches by `tag` the manifest that a HEAD of the tag named: some upstreams serve manifests by tag
@@ -119,11 +129,12 @@ impl ManifestFetcher {
         promised: Option<&Digest>,
     ) -> Result<(MediaType, VerifiedManifest), PullError> {
         let body = asking.upstream().get_manifest(repository, reference).await?;
-        self.check(repository, reference, promised, body)
+        self.check(asking, repository, reference, promised, body)
     }
 
     fn check(
         &self,
+        asking: &Asking,
         repository: &Repository,
         reference: &Reference,
         promised: Option<&Digest>,
@@ -139,9 +150,14 @@ impl ManifestFetcher {
         };
         let verified = VerifiedManifest::check(body.bytes, wanted).map_err(|error| {
             self.shared.metrics.verify_failed();
-            PullError::DigestMismatch {
-                detail: Detail::quoting(format!("manifest {reference}: {error}"), error),
-            }
+            let has_other_address = match reference {
+                Reference::Digest(digest) => {
+                    asking.upstream().note_wrong(digest, &Senders::only(body.sent_by))
+                }
+                Reference::Tag(_) => false,
+            };
+            let detail = Detail::quoting(format!("manifest {reference}: {error}"), error);
+            PullError::DigestMismatch { detail, has_other_address }
         })?;
         // A right digest does not make the bytes a manifest.
         let manifest = Manifest::parse(verified.bytes(), body.media_type.as_ref()).map_err(|error| {

@@ -10,7 +10,7 @@ use oci::{Digest, Reference, Repository};
 use policy::head_trust::Stakes;
 use upstream::{
     AddressStatus, BlobHead, BlobRange, BlobStream, ClientLogin, Described, Error, ErrorKind, ListPage,
-    ListRequest, LoginStatus, ManifestBody, Upstream,
+    ListRequest, LoginStatus, ManifestBody, Senders, Upstream,
 };
 
 use super::OfflineSwitch;
@@ -128,6 +128,10 @@ impl Upstream for OnlineUpstream {
 
     fn addresses(&self) -> Vec<AddressStatus> {
         self.upstream.addresses()
+    }
+
+    fn note_wrong(&self, digest: &Digest, senders: &Senders) -> bool {
+        self.upstream.note_wrong(digest, senders)
     }
 
     fn disconnect(&self) {

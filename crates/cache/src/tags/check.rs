@@ -42,14 +42,15 @@ pub(super) async fn check(
         },
         Described::Whole(body) => body,
     };
-    let is_stand_in = body.is_stand_in;
+    let is_stand_in = body.sent_by.is_stand_in();
     let (media_type, verified) = fetcher.take(asking, repository, &reference, body).await?;
     Ok(TagCheck { is_stand_in, ..from_manifest(media_type, verified) })
 }
 
 fn from_head(head: ManifestHead) -> Option<TagCheck> {
     let described = describe(head.media_type, head.size);
-    Some(TagCheck { digest: head.digest?, manifest: None, described, is_stand_in: head.is_stand_in })
+    let is_stand_in = head.sent_by.is_stand_in();
+    Some(TagCheck { digest: head.digest?, manifest: None, described, is_stand_in })
 }
 
 /// The digest is computed from the bytes.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use oci::{ByteRange, Digest, Hasher};
-use upstream::BlobRange;
+use upstream::{BlobRange, Senders};
 
 use super::Transfer;
 use crate::asker::Asking;
@@ -23,6 +23,8 @@ pub(super) struct Passing {
     skip: u64,
     remaining: u64,
     hasher: Option<Hasher>,
+    /// The address of the body, and whether it is the whole blob.
+    senders: Senders,
     kept: Option<Bytes>,
     _client: Option<ClientPermit>,
     _asking: Asking,
@@ -70,6 +72,7 @@ pub(crate) async fn pass(
         skip,
         remaining,
         hasher,
+        senders: Senders::only(stream.sent_by),
         kept: None,
         _client: client,
         _asking: asking,
@@ -120,6 +123,7 @@ pub(super) async fn pass_on(
         skip,
         remaining: end - start,
         hasher: rest.hasher,
+        senders: Senders { addresses: vec![stream.sent_by], are_all: start == 0 },
         kept: None,
         _client: client,
         _asking: asking,
@@ -164,18 +168,22 @@ impl Passing {
             }
         }
         if let Some(hasher) = self.hasher.take() {
-            verify(&self.transfer, hasher.finish())?;
+            verify(&self.transfer, hasher.finish(), &self.senders)?;
         }
         Ok(self.kept.take())
     }
 }
 
-fn verify(transfer: &Transfer, got: Digest) -> Result<(), PullError> {
+fn verify(transfer: &Transfer, got: Digest, senders: &Senders) -> Result<(), PullError> {
     if got == transfer.digest {
         return Ok(());
     }
     transfer.metrics().verify_failed();
     transfer.blobs.connections.ask_plainly(&transfer.digest);
-    let detail = format!("{} was requested, and the upstream's bytes have the digest {got}", transfer.digest);
-    Err(PullError::DigestMismatch { detail: detail.into() })
+    // Its client has got bytes of the blob, so only the next request can go on at another address.
+    transfer.blobs.asker.note_wrong(&transfer.digest, senders);
+    let digest = &transfer.digest;
+    Err(PullError::mismatch(format!(
+        "{digest} was requested, and the upstream's bytes have the digest {got}"
+    )))
 }

@@ -125,6 +125,7 @@ impl Transfer {
         };
         if !spool.is_empty() {
             self.metrics().resumed();
+            fill.note_earlier_bytes();
         }
         fill.attach(spool.clone());
         self.use_complete_spool(fill, &spool).await?;
@@ -192,9 +193,11 @@ impl Transfer {
     }
 
     fn mismatch(&self, fill: &Fill, what: &str) -> PullError {
-        self.blobs.note_mismatch(&self.digest, fill.claims().has_ranges());
+        let has_ranges = fill.claims().has_ranges();
+        let has_other_address = self.blobs.note_mismatch(&self.digest, has_ranges, &fill.senders());
         warn!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, what, "digest mismatch");
-        PullError::DigestMismatch { detail: format!("{} was requested: {what}", self.digest).into() }
+        let detail = format!("{} was requested: {what}", self.digest).into();
+        PullError::DigestMismatch { detail, has_other_address }
     }
 }
 

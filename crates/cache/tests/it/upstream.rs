@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use oci::{Digest, MediaType, Reference, Repository};
+use policy::failover::{Doubts, order};
 use policy::head_trust::Stakes;
 use tokio::sync::Semaphore;
 use upstream::{
-    BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest, ManifestBody,
-    ManifestHead, Upstream,
+    AddressPosition, BlobHead, BlobRange, BlobStream, Described, Error, ErrorKind, ListPage, ListRequest,
+    ManifestBody, ManifestHead, Senders, Upstream,
 };
 
 /// The pieces in which bodies arrive, in bytes.
@@ -96,8 +97,23 @@ struct State {
     blob_bytes: u64,
     pause: Option<Arc<Semaphore>>,
     is_stand_in: bool,
+    /// The answers of its addresses to requests for bytes, in order. Empty: one address that is right.
+    addresses: Vec<Sends>,
+    doubts: HashMap<Digest, Doubts>,
+    /// The positions of the addresses that requests for bytes went to.
+    asked_addresses: Vec<usize>,
     /// `None`: an empty object.
     tag_list: Option<Bytes>,
+}
+
+/// The bytes that one of several addresses sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sends {
+    Right,
+    /// A wrong byte at the beginning.
+    Wrong,
+    /// No bytes, as if the content were empty.
+    Nothing,
 }
 
 #[derive(Default)]
@@ -115,6 +131,28 @@ impl MemoryUpstream {
     /// From now on, another than the first address of the upstream answers, or the first one again.
     pub(crate) fn set_stand_in(&self, is_stand_in: bool) {
         self.state.lock().unwrap().is_stand_in = is_stand_in;
+    }
+
+    /// Makes it an upstream of these addresses, which are asked for bytes by the rules of `policy::failover`.
+    pub(crate) fn set_addresses(&self, addresses: &[Sends]) {
+        self.state.lock().unwrap().addresses = addresses.to_vec();
+    }
+
+    /// The address that a request for the bytes of a digest goes to.
+    fn address_for(&self, digest: &Digest) -> (AddressPosition, Sends) {
+        let mut state = self.state.lock().unwrap();
+        let Some(count) = Some(state.addresses.len()).filter(|count| *count > 0) else {
+            return (AddressPosition::new(usize::from(state.is_stand_in)), Sends::Right);
+        };
+        let doubts = state.doubts.get(digest).cloned().unwrap_or_default();
+        let first = order(&vec![false; count], None, &doubts)[0];
+        state.asked_addresses.push(first);
+        (AddressPosition::new(first), state.addresses[first])
+    }
+
+    /// The positions of the addresses that got requests for bytes since the last call.
+    pub(crate) fn take_asked_addresses(&self) -> Vec<usize> {
+        std::mem::take(&mut self.state.lock().unwrap().asked_addresses)
     }
 
     /// The list of tags that it gives from now on.
@@ -317,9 +355,9 @@ impl Upstream for MemoryUpstream {
         let (bytes, media_type) = self.manifest(repository, reference)?;
         let digest = Digest::of(oci::Algorithm::Sha256, &bytes);
         let size = Some(bytes.len() as u64);
-        let is_stand_in = self.is_stand_in();
+        let sent_by = AddressPosition::new(usize::from(self.is_stand_in()));
         let (digest, media_type) = (Some(digest), Some(media_type));
-        Ok(Described::Head(ManifestHead { digest, media_type, size, is_stand_in }))
+        Ok(Described::Head(ManifestHead { digest, media_type, size, sent_by }))
     }
 
     async fn get_manifest(
@@ -327,6 +365,10 @@ impl Upstream for MemoryUpstream {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<ManifestBody, Error> {
+        let (sent_by, sends) = match reference {
+            Reference::Digest(digest) => self.address_for(digest),
+            Reference::Tag(_) => (AddressPosition::new(usize::from(self.is_stand_in())), Sends::Right),
+        };
         self.ask(format!("GET manifest {reference}"), repository).await?;
         if let Some(kind) = self.state.lock().unwrap().no_get {
             return Err(error(kind));
@@ -338,8 +380,12 @@ impl Upstream for MemoryUpstream {
             state.wrong_manifest_count -= 1;
             bytes = [&bytes[..], b" "].concat().into();
         }
-        let is_stand_in = state.is_stand_in;
-        Ok(ManifestBody { bytes, media_type: Some(media_type), digest: Some(digest), is_stand_in })
+        match sends {
+            Sends::Right => {}
+            Sends::Wrong => bytes = [b" ", &bytes[..]].concat().into(),
+            Sends::Nothing => bytes = Bytes::new(),
+        }
+        Ok(ManifestBody { bytes, media_type: Some(media_type), digest: Some(digest), sent_by })
     }
 
     async fn head_blob(
@@ -361,6 +407,7 @@ impl Upstream for MemoryUpstream {
         digest: &Digest,
         range: BlobRange,
     ) -> Result<BlobStream, Error> {
+        let (sent_by, sends) = self.address_for(digest);
         self.ask(format!("GET blob {digest} {range:?}"), repository).await?;
         if let Some(kind) = self.state.lock().unwrap().refused_blobs.get(digest) {
             return Err(error(*kind));
@@ -390,7 +437,13 @@ impl Upstream for MemoryUpstream {
         if manner.no_suffix && matches!(range, BlobRange::Last(_)) {
             return Err(error(ErrorKind::Invalid));
         }
-        let blob = blob.ok_or_else(|| error(ErrorKind::NotFound))?;
+        let mut blob = blob.ok_or_else(|| error(ErrorKind::NotFound))?;
+        if sends == Sends::Nothing {
+            blob = Bytes::new();
+        }
+        if sends == Sends::Wrong {
+            manner.flip = Some(0);
+        }
         let size = blob.len() as u64;
         let (start, end) = match range {
             _ if manner.ignore_range => (0, size),
@@ -414,8 +467,8 @@ impl Upstream for MemoryUpstream {
         }
         let pieces = pieces(&blob, start as usize, end as usize, &manner);
         let told = (!manner.no_size).then_some(size);
-        let body = paced(pieces, manner, self.state.clone());
-        Ok(BlobStream { start, end: told.map(|_| end), size: told, body: body.chain(drips).boxed() })
+        let body = paced(pieces, manner, self.state.clone()).chain(drips).boxed();
+        Ok(BlobStream { start, end: told.map(|_| end), size: told, sent_by, body })
     }
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, Error> {
@@ -430,7 +483,7 @@ impl Upstream for MemoryUpstream {
         }
         let ListRequest::Referrers { digest, page, .. } = request else {
             return Ok(ListPage {
-                is_stand_in: state.is_stand_in,
+                sent_by: AddressPosition::new(usize::from(state.is_stand_in)),
                 ..list_page(state.tag_list.as_deref().unwrap_or(b"{}"), None)
             });
         };
@@ -441,7 +494,15 @@ impl Upstream for MemoryUpstream {
         let number = page.last.as_ref().map_or(0, |last| last.parse().unwrap());
         let next = (number + 1 < pages.len()).then(|| format!("last={}", number + 1));
         let page = list_page(pages.get(number).map_or(&b"{}"[..], |page| page.as_bytes()), next);
-        Ok(ListPage { is_stand_in: state.is_stand_in, ..page })
+        Ok(ListPage { sent_by: AddressPosition::new(usize::from(state.is_stand_in)), ..page })
+    }
+
+    fn note_wrong(&self, digest: &Digest, senders: &Senders) -> bool {
+        let mut state = self.state.lock().unwrap();
+        let count = state.addresses.len();
+        let doubts = state.doubts.entry(digest.clone()).or_insert_with(|| Doubts::of(count));
+        let addresses: Vec<usize> = senders.addresses.iter().map(|address| address.get()).collect();
+        count > 0 && doubts.note(&addresses, senders.are_all)
     }
 
     fn disconnect(&self) {
@@ -455,7 +516,7 @@ fn list_page(bytes: &[u8], next: Option<String>) -> ListPage {
         media_type: None,
         next,
         filters_applied: None,
-        is_stand_in: false,
+        sent_by: AddressPosition::default(),
     }
 }
 

@@ -234,7 +234,7 @@ impl FailedPull {
             PullError::UpstreamUnavailable { timed_out, detail } => {
                 self.with_hint(unavailable(&what, *timed_out, detail))
             }
-            PullError::DigestMismatch { detail } => {
+            PullError::DigestMismatch { detail, .. } => {
                 let message =
                     format!("{what}: {detail}; nothing was stored, and the next request fetches again");
                 error_answer(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use oci::Digest;
 use parking_lot::Mutex;
 use policy::failover::AddressHealth;
 use secret::RedactedUrl;
@@ -91,6 +92,12 @@ impl Address {
         if self.state.lock().health.take_probe(Instant::now().into_std()) {
             tokio::spawn(Probing { address: Arc::clone(self), is_up: None }.run());
         }
+    }
+
+    /// Says that others get requests for this digest first. The cache has said which bytes were wrong.
+    pub(super) fn say_wrong(&self, digest: &Digest) {
+        let (registry, host) = (&self.registry.transport.registry, &self.host);
+        warn!(%registry, %host, %digest, "an address of the upstream sent wrong bytes; others are asked first");
     }
 
     fn say_back(&self) {

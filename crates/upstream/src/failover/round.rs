@@ -7,8 +7,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use policy::failover::Doubts;
 
 use super::address::Address;
+use crate::contract::AddressPosition;
 use crate::error::{Error, ErrorKind};
 use crate::registry::Registry;
 
@@ -20,9 +22,9 @@ pub(crate) struct Given<T> {
 }
 
 impl<T> Given<T> {
-    /// Tells whether another than the first address gave it.
-    pub(crate) fn is_stand_in(&self) -> bool {
-        self.from > 0
+    /// Returns the value, and the address that gave it.
+    pub(crate) fn apart(self) -> (T, AddressPosition) {
+        (self.value, AddressPosition::new(self.from))
     }
 }
 
@@ -32,6 +34,8 @@ pub(super) struct Round<'a, T> {
     silence: Duration,
     /// The addresses that have not got it yet.
     waiting: VecDeque<usize>,
+    /// The doubts about them for the digest of the operation, if it has one.
+    doubts: Doubts,
     running: FuturesUnordered<BoxFuture<'a, (usize, Result<T, Error>)>>,
     /// The addresses that have it, and stayed silent for too long.
     silent: Vec<usize>,
@@ -51,11 +55,16 @@ enum Meaning {
 }
 
 impl<'a, T: 'a> Round<'a, T> {
-    pub(super) fn new(addresses: &'a [Arc<Address>], order: Vec<usize>, silence: Duration) -> Self {
+    pub(super) fn new(
+        addresses: &'a [Arc<Address>],
+        (order, doubts): (Vec<usize>, Doubts),
+        silence: Duration,
+    ) -> Self {
         Self {
             addresses,
             silence,
             waiting: order.into(),
+            doubts,
             running: FuturesUnordered::new(),
             silent: Vec::new(),
             latest: 0,
@@ -78,14 +87,22 @@ impl<'a, T: 'a> Round<'a, T> {
                     if let Some(end) = self.settle(at, result) {
                         return end;
                     }
-                    self.begin_next(&operation);
+                    if self.is_next_trusted() {
+                        self.begin_next(&operation);
+                    }
                 }
-                () = silence, if !self.waiting.is_empty() => {
+                () = silence, if self.is_next_trusted() => {
                     self.silent.push(self.latest);
                     self.begin_next(&operation);
                 }
             }
         }
+    }
+
+    /// Tells whether the next address may get the operation beside others. One that sent wrong bytes may
+    /// answer first, and gets it only once no other one can answer.
+    fn is_next_trusted(&self) -> bool {
+        self.waiting.front().is_some_and(|at| !self.doubts.is_proved(*at))
     }
 
     /// Returns false if no address is left.
@@ -115,6 +132,8 @@ impl<'a, T: 'a> Round<'a, T> {
                 address.note_answer();
                 return Some(Err(error));
             }
+            // The first address sent wrong bytes, so a further stand-in may have the right ones.
+            Meaning::Answer if self.doubts.is_proved(0) => address.note_answer(),
             // Only the first healthy address's word counts, so no further stand-in gets the request. The
             // first address may still be healthy: it comes last if a transfer broke off there.
             Meaning::Answer => {

@@ -69,7 +69,7 @@ impl Pair {
     /// Asks until the answer comes from this address.
     async fn ask_until_from(&self, at: usize) {
         let asking = async {
-            while self.get("latest").await.unwrap().is_stand_in != (at > 0) {
+            while self.get("latest").await.unwrap().sent_by.is_stand_in() != (at > 0) {
                 tokio::task::yield_now().await;
             }
         };
@@ -97,7 +97,7 @@ async fn the_first_address_answers_while_it_is_healthy() {
     let pair = Pair::start().await;
     pair.put_different();
     let blob = pair.put_blob(bytes(1000));
-    assert!(!pair.get("latest").await.unwrap().is_stand_in);
+    assert!(!pair.get("latest").await.unwrap().sent_by.is_stand_in());
     let (got, error) = read(pair.blob(&blob, BlobRange::Whole).await.unwrap()).await;
     assert_eq!((got, error.map(|it| it.kind())), (bytes(1000), None));
     assert_eq!(pair.registries[1].requests().len(), 0, "the second one gets nothing");
@@ -111,7 +111,7 @@ async fn f01_a_first_address_that_is_down_at_the_start_is_passed_over_and_comes_
     pair.set_door(0, Door::Refuse).await;
     for _ in 0..3 {
         let body = pair.get("latest").await.unwrap();
-        assert!(body.is_stand_in);
+        assert!(body.sent_by.is_stand_in());
         assert!(body.digest.unwrap().to_string() == digests[1]);
     }
     assert_eq!(pair.resting(), [true, false]);
@@ -145,11 +145,11 @@ async fn a_failure_of_any_kind_moves_one_request_to_the_next_address() {
         pair.put_different();
         pair.registries[0].script(Rule::new(Kind::GetManifest, fault));
         let body = pair.get("latest").await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert!(body.is_stand_in, "{what}");
+        assert!(body.sent_by.is_stand_in(), "{what}");
         // It is about this target: the address itself goes on.
         assert_eq!(pair.resting(), [false, false], "{what}");
         let tags = ListRequest::Tags { repository: repository(), page: Page::default() };
-        assert!(!pair.upstream.list(&tags).await.unwrap().is_stand_in, "{what}");
+        assert!(!pair.upstream.list(&tags).await.unwrap().sent_by.is_stand_in(), "{what}");
     }))
     .await;
 }
@@ -160,7 +160,7 @@ async fn a_429_pauses_that_address_only() {
     pair.put_different();
     pair.registries[0].script(Rule::new(Kind::GetManifest, Fault::Status(429)).once());
     for _ in 0..3 {
-        assert!(pair.get("latest").await.unwrap().is_stand_in);
+        assert!(pair.get("latest").await.unwrap().sent_by.is_stand_in());
     }
     assert_eq!(pair.registries[0].log().count(Kind::GetManifest), 1, "it gets its rest");
 }
@@ -262,10 +262,10 @@ async fn f03_a_silent_first_address_costs_one_wait() {
     pair.put_different();
     pair.set_door(0, Door::Mute).await;
     // The second address gets the request as well after 0.8 s.
-    assert!(pair.get("latest").await.unwrap().is_stand_in);
+    assert!(pair.get("latest").await.unwrap().sent_by.is_stand_in());
     assert_eq!(pair.resting(), [true, false]);
     for _ in 0..20 {
-        assert!(pair.get("latest").await.unwrap().is_stand_in);
+        assert!(pair.get("latest").await.unwrap().sent_by.is_stand_in());
     }
     assert_eq!(pair.registries[1].log().count(Kind::GetManifest), 21, "no request waits for the first one");
     pair.set_door(0, Door::Open).await;
@@ -286,7 +286,7 @@ async fn f03_the_answer_of_a_slow_first_address_still_counts() {
         gates[0].release();
     };
     let (body, ()) = tokio::join!(pair.get("latest"), release);
-    assert!(!body.unwrap().is_stand_in);
+    assert!(!body.unwrap().sent_by.is_stand_in());
     assert_eq!(pair.resting(), [false, false]);
 }
 
@@ -317,7 +317,7 @@ async fn s03_each_address_gets_the_login_and_no_token_of_another() {
     pair.get("latest").await.unwrap();
     assert_eq!(pair.registries[1].requests().len(), 0, "a login is shown where it is needed");
     pair.set_door(0, Door::Refuse).await;
-    assert!(pair.get("latest").await.unwrap().is_stand_in);
+    assert!(pair.get("latest").await.unwrap().sent_by.is_stand_in());
     let tokens = pair.registries.each_ref().map(|registry| {
         let requests = registry.requests();
         let bearers = requests.iter().filter_map(|request| match &request.credential {
@@ -340,8 +340,8 @@ async fn a_description_says_which_address_gave_it() {
         .await
         .unwrap()
     {
-        Described::Head(head) => head.is_stand_in,
-        Described::Whole(body) => body.is_stand_in,
+        Described::Head(head) => head.sent_by.is_stand_in(),
+        Described::Whole(body) => body.sent_by.is_stand_in(),
     };
     assert!(!describe().await);
     pair.set_door(0, Door::Refuse).await;

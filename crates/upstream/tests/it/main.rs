@@ -29,3 +29,4 @@ mod secrets;
 mod throttling;
 mod tls;
 mod vanity;
+mod wrong_bytes;

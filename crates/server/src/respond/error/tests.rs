@@ -107,7 +107,7 @@ fn upstream_failures_name_the_upstream_and_say_what_to_do() {
     check(unavailable, 502, "UNAVAILABLE", "unavailable", &["no cached copy", "try again"]);
     let timed_out = PullError::UpstreamUnavailable { timed_out: true, detail: detail().into() };
     check(timed_out, 504, "UNAVAILABLE", "timeout", &["try again"]);
-    let mismatch = PullError::DigestMismatch { detail: detail().into() };
+    let mismatch = PullError::DigestMismatch { detail: detail().into(), has_other_address: false };
     check(mismatch, 502, "UNAVAILABLE", "digest_mismatch", &["nothing was stored"]);
 }
 
