@@ -2,13 +2,14 @@
 //!
 //! All of it is foreign text. A description that cannot be read is left out: it makes no content unknown.
 
+mod document;
+
 use std::collections::{HashMap, HashSet};
 
 use oci::{Digest, is_foreign_layer};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use crate::contents::Contents;
+use document::{Document, Named, Platform};
 
 /// The longest text that is shown of a description, in characters.
 const SHOWN_COUNT_MAX: usize = 255;
@@ -70,17 +71,16 @@ impl Outline {
     /// Reads a manifest. `None`: [`Contents::of`] cannot read it either.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let contents = Contents::read(bytes)?;
-        let document = serde_json::from_slice::<Document>(bytes).unwrap_or_default();
+        let document = Document::read(bytes).unwrap_or_default();
         let mut outline = Self {
             subject: contents.subject.clone(),
             artifact_type: text(document.artifact_type),
-            source: document.annotations.and_then(Lenient::value).and_then(|all| text(all.source)),
+            source: text(document.annotations.source),
             ..Self::default()
         };
         outline.add_children(&contents, document.manifests);
         let config = document.config.into_iter().map(|named| (Role::Config, named));
-        let blobs = document.blobs.and_then(Lenient::value);
-        let layers = document.layers.into_iter().flatten().chain(blobs.into_iter().flatten());
+        let layers = document.layers.into_iter().chain(document.blobs);
         outline.add_blobs(&contents, config.chain(layers.map(|named| (Role::Layer, named))));
         Some(outline)
     }
@@ -94,12 +94,12 @@ impl Outline {
         })
     }
 
-    fn add_children(&mut self, contents: &Contents, described: Option<Vec<Named>>) {
+    fn add_children(&mut self, contents: &Contents, described: Vec<Named>) {
         let mut missing: HashSet<&Digest> = contents.children.iter().collect();
-        for named in described.into_iter().flatten() {
-            let Some(digest) = digest(named.digest).filter(|digest| missing.remove(digest)) else { continue };
-            let platform = named.platform.and_then(Lenient::value);
-            let reference = named.annotations.and_then(Lenient::value).and_then(|all| text(all.reference));
+        for named in described {
+            let Some(digest) = named.digest.filter(|digest| missing.remove(digest)) else { continue };
+            let platform = named.platform;
+            let reference = text(named.annotations.reference);
             let is_unknown = platform.as_ref().is_some_and(Platform::is_unknown);
             let is_attestation = is_unknown || reference.is_some();
             let target = platform.as_ref().and_then(Platform::target);
@@ -119,7 +119,7 @@ impl Outline {
         let mut missing: HashMap<&Digest, Option<u64>> =
             contents.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
         for (role, named) in described {
-            let Some(digest) = digest(named.digest) else { continue };
+            let Some(digest) = named.digest else { continue };
             let Some(size) = missing.remove(&digest) else { continue };
             let media_type = text(named.media_type);
             let is_elsewhere = media_type.as_deref().is_some_and(is_foreign_layer);
@@ -139,66 +139,25 @@ impl Outline {
 
 /// The platform that an image's configuration names, to be shown.
 pub(crate) fn platform_of_config(config: &[u8]) -> Option<String> {
-    let platform: Platform = serde_json::from_slice(config).ok()?;
+    let platform = Platform::read(config)?;
     if platform.is_unknown() { None } else { platform.name() }
 }
 
 /// The platform that an image's configuration names, to choose by.
 pub(crate) fn target_of_config(config: &[u8]) -> Option<oci::Platform> {
-    let platform: Platform = serde_json::from_slice(config).ok()?;
+    let platform = Platform::read(config)?;
     if platform.is_unknown() { None } else { platform.target() }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Document {
-    artifact_type: Option<Lenient<String>>,
-    config: Option<Named>,
-    layers: Option<Vec<Named>>,
-    /// Of an OCI artifact manifest; of other kinds it may be anything.
-    blobs: Option<Lenient<Vec<Named>>>,
-    manifests: Option<Vec<Named>>,
-    annotations: Option<Lenient<Annotations>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Named {
-    digest: Option<Lenient<String>>,
-    media_type: Option<Lenient<String>>,
-    platform: Option<Lenient<Platform>>,
-    annotations: Option<Lenient<Annotations>>,
-}
-
-#[derive(Deserialize)]
-struct Annotations {
-    #[serde(rename = "vnd.docker.reference.type")]
-    reference: Option<Lenient<String>>,
-    #[serde(rename = "org.opencontainers.image.source")]
-    source: Option<Lenient<String>>,
-}
-
-#[derive(Deserialize)]
-struct Platform {
-    os: Option<Lenient<String>>,
-    architecture: Option<Lenient<String>>,
-    variant: Option<Lenient<String>>,
-    #[serde(rename = "os.version")]
-    os_version: Option<Lenient<String>>,
 }
 
 impl Platform {
     fn is_unknown(&self) -> bool {
-        let is = |part: &Option<Lenient<String>>| matches!(part, Some(Lenient::Value(it)) if it == "unknown");
+        let is = |part: &Option<String>| part.as_deref() == Some("unknown");
         is(&self.os) && is(&self.architecture)
     }
 
     /// The platform to choose by. `None`: it lacks a name.
     fn target(&self) -> Option<oci::Platform> {
-        let read = |part: &Option<Lenient<String>>| match part {
-            Some(Lenient::Value(text)) if !text.is_empty() => Some(text.clone()),
-            _ => None,
-        };
+        let read = |part: &Option<String>| part.clone().filter(|text| !text.is_empty());
         let (os, architecture) = (read(&self.os)?, read(&self.architecture)?);
         Some(oci::Platform::new(&os, &architecture, read(&self.variant).as_deref()))
     }
@@ -212,30 +171,9 @@ impl Platform {
     }
 }
 
-/// A value, or one of another type in its place.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Lenient<T> {
-    Value(T),
-    Other(IgnoredAny),
-}
-
-impl<T> Lenient<T> {
-    fn value(self) -> Option<T> {
-        match self {
-            Self::Value(value) => Some(value),
-            Self::Other(_) => None,
-        }
-    }
-}
-
-fn digest(text: Option<Lenient<String>>) -> Option<Digest> {
-    text.and_then(Lenient::value)?.parse().ok()
-}
-
 /// A text that can be shown on a terminal: printable ASCII, and `?` for everything else.
-fn text(text: Option<Lenient<String>>) -> Option<String> {
-    let text = text.and_then(Lenient::value).filter(|text| !text.is_empty())?;
+fn text(text: Option<String>) -> Option<String> {
+    let text = text.filter(|text| !text.is_empty())?;
     let shown = text.chars().take(SHOWN_COUNT_MAX).map(|c| if c.is_ascii_graphic() { c } else { '?' });
     Some(shown.collect())
 }
