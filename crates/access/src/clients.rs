@@ -12,19 +12,13 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use parking_lot::Mutex;
 use policy::access::Attempts;
+use policy::capacity::LoginShare;
 use policy::lru::LruMap;
 use secret::Secret;
 use tokio::time::Instant;
 
 use crate::authorization::Presented;
 use crate::verifier::network_of;
-
-/// The most logins of one registry that the upstream has accepted. A further one replaces the one that was
-/// used least recently, which then asks the upstream again.
-const PROVED_COUNT_MAX: usize = 256;
-
-/// The most logins of one registry that the upstream has not accepted yet.
-const UNPROVED_COUNT_MAX: usize = 64;
 
 /// The most addresses whose new logins are counted.
 const ADDRESS_COUNT_MAX: usize = 4096;
@@ -73,23 +67,24 @@ impl<V> fmt::Debug for Clients<V> {
     }
 }
 
-impl<V: Clone> Default for Clients<V> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<V: Clone> Clients<V> {
-    /// No clients, and a new key.
-    pub fn new() -> Self {
+    /// No clients, and a new key. A login beyond `share` replaces the one that was used least recently, which
+    /// then asks the upstream again.
+    pub fn new(share: LoginShare) -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
-        let tables =
-            Tables { proved: LruMap::new(PROVED_COUNT_MAX), unproved: LruMap::new(UNPROVED_COUNT_MAX) };
+        let tables = Tables { proved: LruMap::new(share.proved), unproved: LruMap::new(share.unproved) };
         Self {
             key: key.expect("the system has random numbers"),
             tables: Mutex::new(tables),
             attempts: Mutex::new(LruMap::new(ADDRESS_COUNT_MAX)),
         }
+    }
+
+    /// Changes the bounds. The least recently used logins beyond them are forgotten.
+    pub fn resize(&self, share: LoginShare) {
+        let mut tables = self.tables.lock();
+        tables.proved.resize(share.proved);
+        tables.unproved.resize(share.unproved);
     }
 
     /// The value of the client that sends this header, which `make` creates for a new login; `None`: the
@@ -166,6 +161,8 @@ mod tests {
 
     use super::*;
 
+    const SHARE: LoginShare = LoginShare { proved: 256, unproved: 64 };
+
     fn basic(user: &str, password: &str) -> Vec<u8> {
         format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))).into_bytes()
     }
@@ -185,7 +182,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn s36_each_login_is_a_client_of_its_own_whatever_its_form() {
-        let clients = Clients::new();
+        let clients = Clients::new(SHARE);
         let of = |header: &[u8]| find(&clients, header, from(1)).unwrap();
         let alice = of(&basic("alice", "right"));
         assert!(alice.is_some());
@@ -197,23 +194,27 @@ mod tests {
         assert_eq!([of(b""), of(b"Basic Og==")], [None, None], "no login");
         assert_eq!(find(&clients, b"Digest x", from(1)), Err(NotTaken::Unreadable));
         assert_eq!(find(&clients, &[&b"Bearer "[..], &[0xff]].concat(), from(1)), Err(NotTaken::Unreadable));
-        assert_ne!(find(&Clients::new(), &basic("alice", "right"), from(1)).unwrap(), alice, "another key");
+        assert_ne!(
+            find(&Clients::new(SHARE), &basic("alice", "right"), from(1)).unwrap(),
+            alice,
+            "another key"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn s27_a_flood_of_wrong_logins_displaces_no_right_one_and_is_paced_for_its_address_alone() {
-        let clients = Clients::new();
+        let clients = Clients::new(SHARE);
         let right = find(&clients, &basic("alice", "right"), from(1)).unwrap().unwrap();
         clients.prove(&right);
         let (mut taken, mut paced) = (0, 0);
-        for number in 0..4 * UNPROVED_COUNT_MAX {
+        for number in 0..4 * SHARE.unproved {
             match find(&clients, &basic("alice", &number.to_string()), from(66)) {
                 Ok(_) => taken += 1,
                 Err(NotTaken::Paced(_)) => paced += 1,
                 Err(error) => panic!("{error:?}"),
             }
         }
-        assert_eq!((taken, paced), (BURST_COUNT as usize, 4 * UNPROVED_COUNT_MAX - BURST_COUNT as usize));
+        assert_eq!((taken, paced), (BURST_COUNT as usize, 4 * SHARE.unproved - BURST_COUNT as usize));
         for address in 67..=255 {
             find(&clients, &basic("alice", &format!("from {address}")), from(address)).unwrap();
         }
@@ -225,8 +226,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn s27_right_logins_of_one_address_are_not_paced_and_their_number_is_bounded() {
-        let clients = Clients::new();
-        for number in 0..=PROVED_COUNT_MAX {
+        let clients = Clients::new(SHARE);
+        for number in 0..=SHARE.proved {
             let hash = find(&clients, &basic("ci", &number.to_string()), from(1)).unwrap().unwrap();
             clients.prove(&hash);
         }
@@ -241,12 +242,39 @@ mod tests {
                 .unwrap();
             !is_made
         };
-        assert!(is_known(PROVED_COUNT_MAX) && !is_known(0));
+        assert!(is_known(SHARE.proved) && !is_known(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_smaller_share_forgets_the_logins_that_were_used_least_recently() {
+        let clients = Clients::new(SHARE);
+        let header = |number: usize| basic("ci", &number.to_string());
+        for number in 0..20 {
+            let hash = find(&clients, &header(number), from(1)).unwrap().unwrap();
+            if number < 15 {
+                clients.prove(&hash);
+            }
+        }
+        find(&clients, &header(0), from(1)).unwrap();
+        clients.resize(LoginShare { proved: 3, unproved: 2 });
+        let mut known = Vec::new();
+        for number in 0..20 {
+            let mut is_made = false;
+            let make = |_, _| {
+                is_made = true;
+                None
+            };
+            let _ = clients.find(&header(number), from(2), make);
+            if !is_made {
+                known.push(number);
+            }
+        }
+        assert_eq!(known, [0, 13, 14, 18, 19]);
     }
 
     #[test]
     fn s28_debug_output_of_a_clients_login_shows_no_secret() {
-        let clients = Clients::new();
+        let clients = Clients::new(SHARE);
         let mut shown = String::new();
         for header in [basic("alice", "canary"), b"Bearer canary".to_vec()] {
             let make = |credential, hash| {

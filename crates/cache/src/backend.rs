@@ -8,6 +8,7 @@ use access::{ClientHash, Clients};
 use budget::Memory;
 use inventory::Inventory;
 use oci::{Digest, Page, RangeRequest, RangeSet, Reference, Repository, Tag};
+use policy::capacity::LoginShare;
 use storage::{BlobStore, RecordStore};
 use telemetry::RegistryMetrics;
 use tokio_util::sync::CancellationToken;
@@ -164,7 +165,7 @@ impl Backend {
             blobs: Arc::new(Blobs::new(shared.clone(), asker.clone(), grants, named, &tables)),
             manifests,
             tables,
-            clients: shared.settings.passthrough.then(Clients::new),
+            clients: shared.settings.passthrough.then(|| Clients::new(LoginShare::of_one(1))),
             client: None,
             shared,
             asker,
@@ -176,6 +177,11 @@ impl Backend {
     /// capacity changes.
     pub fn bounds(&self) -> &Bounds {
         &self.tables.bounds
+    }
+
+    /// Changes how many logins of clients are remembered, if clients pull with their own.
+    pub fn resize_logins(&self, share: LoginShare) {
+        self.clients.iter().for_each(|clients| clients.resize(share));
     }
 
     /// The state of the store's scrub.

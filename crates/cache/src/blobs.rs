@@ -24,6 +24,9 @@ const SUSPECT_TTL: Duration = Duration::from_secs(60);
 /// The most suspects that are remembered.
 const SUSPECT_COUNT_MAX: usize = 4096;
 
+/// The same for one client that pulls with its own login.
+const SUSPECT_COUNT_OF_CLIENT_MAX: usize = 64;
+
 /// After this number of wrong bodies within a minute, a digest is not requested for that minute.
 const MISMATCH_COUNT_MAX: u32 = 2;
 
@@ -77,8 +80,8 @@ impl Blobs {
             named: Arc::clone(&self.named),
             stored: Arc::clone(&self.stored),
             connections: Arc::clone(&self.connections),
-            suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_MAX),
-            size_flights: self.shared.flights(),
+            suspects: Recent::new(SUSPECT_TTL, SUSPECT_COUNT_OF_CLIENT_MAX),
+            size_flights: self.shared.flights_of_client(),
         }
     }
 

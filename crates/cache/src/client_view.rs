@@ -15,7 +15,6 @@ use crate::backend::{Backend, OwnLogin};
 use crate::error::PullError;
 use crate::grants::Grants;
 use crate::listings::Listings;
-use crate::tags::Tags;
 use crate::visibility::Visibility;
 
 /// Whose rights decide what a client of a backend gets.
@@ -83,10 +82,9 @@ impl Backend {
         let (shared, tables) = (&self.shared, self.tables.for_successor());
         let grants = Arc::new(Grants::of_client(shared.clone(), asker.clone()));
         let manifests = Arc::new(self.manifests.for_client(shared, asker.clone(), grants.clone()));
-        let words = tables.words.clone();
         Self {
-            tags: Tags::new(shared.clone(), asker.clone(), grants.clone(), manifests.clone(), words),
-            listings: Listings::new(shared.clone(), asker.clone()),
+            tags: self.tags.for_client(asker.clone(), grants.clone(), manifests.clone()),
+            listings: Listings::of_client(shared.clone(), asker.clone()),
             blobs: Arc::new(self.blobs.for_client(asker.clone(), grants, tables.fills.clone())),
             visibility: Some(Visibility::of_client(shared.clone(), asker.clone())),
             manifests,

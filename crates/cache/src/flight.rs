@@ -14,6 +14,9 @@ use crate::error::PullError;
 
 type PendingResult<V> = watch::Receiver<Option<Result<V, PullError>>>;
 
+/// Parts of the table of one client, each with its lock. By default there are four for each processor.
+const SHARDS_OF_CLIENT: usize = 2;
+
 /// The requests in flight, by key.
 #[derive(Debug)]
 pub(crate) struct Flights<K: Hash + Eq, V> {
@@ -28,6 +31,11 @@ where
 {
     pub(crate) fn new(tasks: TaskTracker) -> Self {
         Self { pending: Arc::default(), tasks }
+    }
+
+    /// A table for the requests of one client, which takes little memory while it is empty.
+    pub(crate) fn of_client(tasks: TaskTracker) -> Self {
+        Self { pending: Arc::new(DashMap::with_shard_amount(SHARDS_OF_CLIENT)), tasks }
     }
 
     /// The result of the flight for `key`, which `start` creates if there is none. The flag says whether the

@@ -49,19 +49,21 @@ pub(crate) struct Grants {
 
 impl Grants {
     pub(crate) fn new(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
-        Self::bounded(shared, asker, GRANT_COUNT_MAX)
+        Self {
+            recent: Recent::new(shared.settings.auth_ttl, GRANT_COUNT_MAX),
+            flights: shared.flights(),
+            refused_blobs: Refusals::new(shared.settings.negative_ttl),
+            shared,
+            asker,
+        }
     }
 
     /// The grants of one client.
     pub(crate) fn of_client(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
-        Self::bounded(shared, asker, GRANT_COUNT_OF_CLIENT_MAX)
-    }
-
-    fn bounded(shared: Arc<Shared>, asker: Arc<Asker>, count_max: usize) -> Self {
         Self {
-            recent: Recent::new(shared.settings.auth_ttl, count_max),
-            flights: shared.flights(),
-            refused_blobs: Refusals::new(shared.settings.negative_ttl),
+            recent: Recent::new(shared.settings.auth_ttl, GRANT_COUNT_OF_CLIENT_MAX),
+            flights: shared.flights_of_client(),
+            refused_blobs: Refusals::of_client(shared.settings.negative_ttl),
             shared,
             asker,
         }

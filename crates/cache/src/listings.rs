@@ -40,6 +40,11 @@ impl Listings {
         Self { flights: shared.flights(), shared, asker }
     }
 
+    /// The lists of one client.
+    pub(crate) fn of_client(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
+        Self { flights: shared.flights_of_client(), shared, asker }
+    }
+
     /// Lists the repositories with stored content; `None`: the listing is turned off.
     ///
     /// # Errors

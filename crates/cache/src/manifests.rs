@@ -61,8 +61,8 @@ impl Manifests {
             stored: Arc::clone(&self.stored),
             fetcher: Arc::clone(&self.fetcher),
             fetch_flights: Arc::clone(&self.fetch_flights),
-            describe_flights: shared.flights(),
-            refused: Refusals::new(shared.settings.negative_ttl),
+            describe_flights: shared.flights_of_client(),
+            refused: Refusals::of_client(shared.settings.negative_ttl),
         }
     }
 

@@ -10,6 +10,9 @@ use crate::recent::Recent;
 /// Refusals that one table remembers.
 const REFUSAL_COUNT_MAX: usize = 4096;
 
+/// The same for one client that pulls with its own login.
+const REFUSAL_COUNT_OF_CLIENT_MAX: usize = 128;
+
 /// Definite refusals by target.
 #[derive(Debug)]
 pub(crate) struct Refusals<K>(Recent<K, PullError>);
@@ -18,6 +21,11 @@ impl<K: Hash + Eq + Clone> Refusals<K> {
     /// A table that remembers each refusal for `ttl`.
     pub(crate) fn new(ttl: Duration) -> Self {
         Self(Recent::new(ttl, REFUSAL_COUNT_MAX))
+    }
+
+    /// The same for one client.
+    pub(crate) fn of_client(ttl: Duration) -> Self {
+        Self(Recent::new(ttl, REFUSAL_COUNT_OF_CLIENT_MAX))
     }
 
     /// # Errors

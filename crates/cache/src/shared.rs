@@ -72,6 +72,15 @@ impl Shared {
         Flights::new(self.tasks.clone())
     }
 
+    /// The same for the requests of one client.
+    pub(crate) fn flights_of_client<K, V>(&self) -> Flights<K, V>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        Flights::of_client(self.tasks.clone())
+    }
+
     /// Counts and logs a failure of the store. The pull continues without the store.
     pub(crate) fn store_failed(&self, error: &StoreError) {
         self.last_failure.note(error);

@@ -81,6 +81,24 @@ impl Tags {
         }
     }
 
+    /// The same tags for one client.
+    pub(crate) fn for_client(
+        &self,
+        asker: Arc<Asker>,
+        grants: Arc<Grants>,
+        manifests: Arc<Manifests>,
+    ) -> Self {
+        Self {
+            words: Arc::clone(&self.words),
+            check_flights: self.shared.flights_of_client(),
+            refused: Refusals::of_client(self.shared.settings.negative_ttl),
+            shared: Arc::clone(&self.shared),
+            asker,
+            grants,
+            manifests,
+        }
+    }
+
     /// Pulls by tag.
     ///
     /// # Errors

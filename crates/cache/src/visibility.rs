@@ -106,21 +106,23 @@ impl Visibility {
         address: String,
     ) -> Self {
         public.serve(&address);
-        Self::with(Core { shared, asker, public, address, reader: Reader::Everyone }, PRIVATE_COUNT_MAX)
+        let core = Core { shared, asker, public, address, reader: Reader::Everyone };
+        Self {
+            private: Arc::new(Recent::new(PRIVATE_TTL, PRIVATE_COUNT_MAX)),
+            absent: Refusals::new(core.shared.settings.negative_ttl),
+            flights: core.shared.flights(),
+            core: Arc::new(core),
+        }
     }
 
     /// The same for one client, whose login the upstream of `asker` has.
     pub(crate) fn of_client(shared: Arc<Shared>, asker: Arc<Asker>) -> Self {
         let public = Arc::new(PublicTable::bounded(OF_CLIENT_COUNT_MAX));
         let core = Core { shared, asker, public, address: String::new(), reader: Reader::Client };
-        Self::with(core, OF_CLIENT_COUNT_MAX)
-    }
-
-    fn with(core: Core, private_count_max: usize) -> Self {
         Self {
-            private: Arc::new(Recent::new(PRIVATE_TTL, private_count_max)),
-            absent: Refusals::new(core.shared.settings.negative_ttl),
-            flights: core.shared.flights(),
+            private: Arc::new(Recent::new(PRIVATE_TTL, OF_CLIENT_COUNT_MAX)),
+            absent: Refusals::of_client(core.shared.settings.negative_ttl),
+            flights: core.shared.flights_of_client(),
             core: Arc::new(core),
         }
     }

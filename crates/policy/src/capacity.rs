@@ -39,6 +39,17 @@ const UNSTORED_COUNT_MAX: usize = 1024;
 /// However many registries there are, each may have so many, so that a slow disk makes them durable together.
 const UNSTORED_COUNT_MIN: usize = 16;
 
+/// Logins of clients that upstreams have accepted and that all registries together remember, each with the
+/// tables of its client.
+const PROVED_COUNT_MAX: usize = 1024;
+
+/// Other logins of clients that all registries together remember.
+const UNPROVED_COUNT_MAX: usize = 256;
+
+/// Of these, one registry remembers no more than this, and no fewer however many registries there are.
+const PROVED_COUNTS_OF_ONE: (usize, usize) = (16, 256);
+const UNPROVED_COUNTS_OF_ONE: (usize, usize) = (8, 64);
+
 /// With fewer descriptors wharf refuses to start, unless they suffice for all wanted bounds: a server for a
 /// handful of clients only seems to work.
 const DESCRIPTORS_MIN: usize = 1024;
@@ -89,6 +100,26 @@ pub struct UpstreamShare {
     pub waiting: usize,
     /// Requests to an upstream and transfers from it, each shared by any number of clients' requests.
     pub asking: usize,
+}
+
+/// The logins of clients that one registry remembers, if its clients pull with their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoginShare {
+    /// Logins that the upstream has accepted.
+    pub proved: usize,
+    /// Others.
+    pub unproved: usize,
+}
+
+impl LoginShare {
+    /// Returns one registry's share if the clients of `registry_count` registries pull with their own logins.
+    pub fn of_one(registry_count: usize) -> Self {
+        let share = |all: usize, (min, max): (usize, usize)| (all / registry_count.max(1)).clamp(min, max);
+        Self {
+            proved: share(PROVED_COUNT_MAX, PROVED_COUNTS_OF_ONE),
+            unproved: share(UNPROVED_COUNT_MAX, UNPROVED_COUNTS_OF_ONE),
+        }
+    }
 }
 
 /// The descriptors do not suffice for all wanted bounds.

@@ -18,6 +18,15 @@ impl<K: Hash + Eq + Clone, V> LruMap<K, V> {
         Self { entries: HashMap::new(), touches: 0, count_max }
     }
 
+    /// Changes the bound. The least recently used entries above it go.
+    pub fn resize(&mut self, count_max: usize) {
+        self.count_max = count_max;
+        while self.entries.len() > count_max {
+            self.make_room();
+        }
+        self.entries.shrink_to(count_max);
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()

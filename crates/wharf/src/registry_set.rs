@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use cache::{Backend, OfflineSwitch};
 use parking_lot::Mutex;
-use policy::capacity::Capacity;
+use policy::capacity::{Capacity, LoginShare};
 use policy::host::RoutingTable;
 use storage::Store;
 use telemetry::{Metrics, error_chain};
@@ -175,6 +175,8 @@ impl RegistrySet {
         let Prepared { registries, capacity } = prepared;
         let mut before = std::mem::take(&mut self.served);
         let is_start = before.is_empty() && self.retired.is_empty();
+        let with_logins = registries.iter().filter(|(registry, _)| registry.cache.passthrough);
+        let logins = LoginShare::of_one(with_logins.count());
         for (registry, step) in registries {
             let name = registry.names.name.clone();
             let served = match step {
@@ -197,6 +199,7 @@ impl RegistrySet {
                 }
             };
             served.backend.bounds().resize(capacity.per_registry.waiting, capacity.per_registry.asking);
+            served.backend.resize_logins(logins);
             served.store.set_bounds(capacity.kept_open as u64, capacity.collected_bytes, capacity.unstored);
             self.past_roots.remove(&served.registry.root);
             self.served.insert(name, served);

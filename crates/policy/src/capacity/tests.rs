@@ -55,6 +55,15 @@ fn every_share_follows_from_the_answers() {
 }
 
 #[test]
+fn registries_share_the_logins_of_clients() {
+    let table =
+        [(0, 256, 64), (1, 256, 64), (4, 256, 64), (5, 204, 51), (32, 32, 8), (64, 16, 8), (5000, 16, 8)];
+    for (registry_count, proved, unproved) in table {
+        assert_eq!(LoginShare::of_one(registry_count), LoginShare { proved, unproved }, "{registry_count}");
+    }
+}
+
+#[test]
 fn f43_few_descriptors_leave_some_for_files_and_upstreams() {
     for (descriptors, connections, clients, answers) in
         [(24_190, 9997, 4999, 8190), (8192, 3226, 1613, 2643), (4096, 1493, 747, 1223), (1024, 192, 96, 157)]
