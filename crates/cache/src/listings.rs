@@ -140,7 +140,7 @@ impl Listings {
             }
         } else if error.is_definite_no()
             && !self.shared.settings.passthrough
-            && let Err(failure) = self.shared.records.remove_list(repository, &key).await
+            && let Err(failure) = forget_list(&self.shared, repository, &key).await
         {
             self.shared.store_failed(&failure);
         }
@@ -203,6 +203,7 @@ impl Listings {
         }
         let share = self.shared.memory.lists.take(stored.bytes.len() as u64).ok_or(PullError::Overloaded)?;
         stored.bytes = share.attach(stored.bytes);
+        self.shared.inventory.list_used(repository);
         Ok(Some(answer(stored, Outcome::Stale, Some(age))))
     }
 }
@@ -239,15 +240,26 @@ async fn keep_list(
         let age = list.seen_at.duration_since(held.seen_at);
         let says_the_same = StoredList { seen_at: list.seen_at, ..held } == *list;
         if says_the_same && age.is_ok_and(|age| age < LIST_AGE_MAX) {
+            shared.inventory.list_used(repository);
             return Ok(());
         }
     }
     let size = list.bytes.len() as u64;
-    if !shared.inventory.fits(size) {
+    if !shared.inventory.fits_list(size) {
         return Ok(());
     }
     let _announced = shared.inventory.announce(size);
-    shared.records.put_list(repository, key, list).await
+    let listing = shared.inventory.listing(repository).await;
+    shared.records.put_list(repository, key, list).await?;
+    shared.inventory.listed(listing, shared.records.lists(repository).await?.held);
+    Ok(())
+}
+
+async fn forget_list(shared: &Shared, repository: &Repository, key: &str) -> Result<(), StoreError> {
+    let listing = shared.inventory.listing(repository).await;
+    shared.records.remove_list(repository, key).await?;
+    shared.inventory.listed(listing, shared.records.lists(repository).await?.held);
+    Ok(())
 }
 
 /// The key of a stored page, derived from its request.

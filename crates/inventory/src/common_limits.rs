@@ -138,6 +138,25 @@ impl CommonKeeper {
         }
     }
 
+    /// Learns all limits and the room below them, for stores that no keeper runs for: nothing goes from then
+    /// on, and what has no room is refused.
+    pub async fn measure(&self) {
+        let limits = *self.limits.read();
+        let mut all = Vec::new();
+        for keeper in self.keepers() {
+            let space = keeper.measure().await;
+            all.push(Looked { used: keeper.inventory().used(), space, keeper });
+        }
+        self.room.set(common_cap(&limits, &all), true);
+        for group in file_systems(&all) {
+            let Some(space) = group.first().and_then(|looked| looked.space) else { continue };
+            let floor = limits.free_min.and_then(|cap| cap.bytes(Some(space.total)));
+            for looked in group {
+                looked.keeper.inventory().room.set_free(floor.map(|_| space.free), floor.unwrap_or(0));
+            }
+        }
+    }
+
     async fn woken(&self, earliest: Instant) {
         self.room.wake.notified().await;
         time::sleep_until(earliest).await;
@@ -166,11 +185,8 @@ impl CommonKeeper {
     }
 
     async fn keep_to_cap(&self, limits: &CommonLimits, all: &[Looked]) -> Ended {
-        // A share is one of the file systems together, each of which counts once.
-        let sizes = file_systems(all).into_iter().filter_map(|group| Some(group.first()?.space?.total));
-        let total = sizes.fold(None, |sum: Option<u64>, size| Some(sum.unwrap_or(0).saturating_add(size)));
         let used = all.iter().fold(Used::default(), |sum, looked| sum.and(&looked.used)).total();
-        let Some(cap) = limits.max.and_then(|cap| cap.bytes(total)) else {
+        let Some(cap) = common_cap(limits, all) else {
             self.room.set(None, false);
             return Ended::Enough;
         };
@@ -179,6 +195,14 @@ impl CommonKeeper {
         self.room.set(Some(cap), ended != Ended::Enough || has_nothing_old(&keepers));
         ended
     }
+}
+
+/// The most bytes that all stores may hold. A share is one of the file systems together, each of which counts
+/// once.
+fn common_cap(limits: &CommonLimits, all: &[Looked]) -> Option<u64> {
+    let sizes = file_systems(all).into_iter().filter_map(|group| Some(group.first()?.space?.total));
+    let total = sizes.fold(None, |sum: Option<u64>, size| Some(sum.unwrap_or(0).saturating_add(size)));
+    limits.max.and_then(|cap| cap.bytes(total))
 }
 
 /// Removes images of several stores, those first that were used least recently in all of them.

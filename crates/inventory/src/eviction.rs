@@ -369,6 +369,8 @@ impl Evictor<'_> {
             let manifest_bytes = if is_shared { 0 } else { contents.manifest_bytes };
             batch.add_manifest(&row.repository, manifest_bytes, orphans);
         }
+        // Of an image whose manifests were never held, only tags went.
+        image.members.first().into_iter().for_each(|root| inventory.model.place_lists(&root.repository));
         batch.add_image(image);
         Ok(removed)
     }

@@ -2,6 +2,7 @@
 //! questions.
 
 mod listing;
+mod lists;
 mod pins;
 mod reports;
 
@@ -22,10 +23,12 @@ use crate::failure::Failure;
 use crate::hold::Hold;
 use crate::model::Model;
 use crate::notes::pins::PinList;
-use crate::room::{Announced, CommonRoom, Room, Share};
+use crate::room::{Announced, CommonRoom, NoRoom, Room, Share};
 use crate::serving::{AtRest, Serving};
 
 pub use listing::{ImageCursor, ImageEntry, ImageFigures, ImagePage};
+pub use lists::Listing;
+pub(crate) use lists::Unlisted;
 #[cfg(test)]
 pub(crate) use pins::PIN_COUNT_MAX;
 pub use pins::PinError;
@@ -60,13 +63,14 @@ impl Inventory {
         wall: WallClock,
     ) -> Arc<Self> {
         let serving: Arc<dyn Serving> = Arc::new(AtRest(Arc::clone(&store)));
+        let model = Model::new();
         let inventory = Arc::new(Self {
             name: name.into(),
             store,
             metrics,
             clock: Clock::starting(wall),
-            model: Model::new(),
-            room: Arc::new(Room::new()),
+            room: Arc::new(Room::new(Arc::clone(&model.lists))),
+            model,
             common: RwLock::new(None),
             serving: RwLock::new(serving),
             gate: Arc::default(),
@@ -132,6 +136,26 @@ impl Inventory {
     pub fn fits_manifest(&self, size: u64) -> bool {
         eviction::fits_manifest(&self.own_standing(), size)
             && self.common_standing().is_none_or(|common| eviction::fits_manifest(&common, size))
+    }
+
+    /// Takes room for a content of `size` bytes that is about to be stored, by the rule of
+    /// [`fits`](Self::fits), or of [`fits_manifest`](Self::fits_manifest) for manifests.
+    ///
+    /// # Errors
+    /// The limit that leaves no room.
+    pub async fn take_room(&self, size: u64, are_manifests: bool) -> Result<Announced, NoRoom> {
+        if self.room.is_at_rest()
+            && let Ok(Some(space)) = self.store.space().await
+        {
+            self.room.renew_free(space.free);
+        }
+        let rule = if are_manifests { eviction::lack_for_manifest } else { eviction::lack };
+        let own = rule(&self.own_standing(), size).map(|lack| NoRoom { lack, is_common: false });
+        let common = || {
+            let lack = rule(&self.common_standing()?, size)?;
+            Some(NoRoom { lack, is_common: true })
+        };
+        own.or_else(common).map_or_else(|| Ok(self.announce(size)), Err)
     }
 
     fn own_standing(&self) -> Standing {

@@ -149,6 +149,7 @@ impl Keeper {
             due.pins = Some(pins);
             self.inventory.room.set_pinned(self.inventory.pinned_bytes().await);
         }
+        self.inventory.bound_loose_lists().await;
         if self.keep_to_cap().await == Some(Ended::Failed) {
             due.earliest = now + FAILURE_PAUSE;
         }
@@ -271,6 +272,16 @@ impl Keeper {
         Some(ended)
     }
 
+    /// Learns the cap, for a store that no keeper runs for: nothing goes from then on. Returns the file
+    /// system's size and free bytes.
+    pub(crate) async fn measure(&self) -> Option<Space> {
+        let space = self.space().await;
+        let cap = self.limits.read().max;
+        self.inventory.room.set_cap(cap.and_then(|cap| cap.bytes(space.map(|space| space.total))));
+        self.inventory.room.set_at_rest();
+        space
+    }
+
     /// The file system's size and free bytes; `None`: they are not known.
     pub async fn space(&self) -> Option<Space> {
         self.inventory.store().space().await.unwrap_or_else(|error| {
@@ -283,6 +294,7 @@ impl Keeper {
         let limits = Arc::clone(&self.limits.read());
         if let Some(unused_for) = limits.unused_for.filter(|_| !self.inventory.clock().is_at_rest()) {
             self.make_room_of(u64::MAX, Reason::Unused, unused_for).await;
+            self.remove_loose_lists(u64::MAX, self.inventory.unused_for(unused_for)).await;
         }
         if let Some(keep_tags) = limits.keep_tags.filter(|_| self.may_remove()) {
             let (surplus, kept) = self.surplus(keep_tags);

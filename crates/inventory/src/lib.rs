@@ -18,6 +18,7 @@ mod hold;
 mod images;
 mod inventory;
 mod keeper;
+mod lists;
 mod lookup;
 mod model;
 mod needing;
@@ -45,7 +46,8 @@ pub use eviction::Freed;
 pub use failure::Failure;
 pub use hold::Hold;
 pub use inventory::{
-    ImageCursor, ImageEntry, ImageFigures, ImagePage, Inventory, Leaving, PinError, Removing, Storing,
+    ImageCursor, ImageEntry, ImageFigures, ImagePage, Inventory, Leaving, Listing, PinError, Removing,
+    Storing,
 };
 pub use keeper::Keeper;
 pub use lookup::{Referrers, referrers_tags};
@@ -53,7 +55,7 @@ pub use outline::Role;
 pub use policy::eviction::Reason;
 pub use prune::{PRUNE_PARTIAL_AFTER, Pruned};
 pub use purge::{Parents, Pins, PurgeError, Purged};
-pub use room::Announced;
+pub use room::{Announced, NoRoom};
 pub use serving::{AtRest, Serving, remove_tag_of};
 pub use survey::{Survey, SurveyedBlob, SurveyedManifest, survey};
 pub use tally::Tally;

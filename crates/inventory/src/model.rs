@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use oci::{Digest, Repository, Tag};
 use parking_lot::{Mutex, RwLock};
+use storage::Held;
 
 use crate::clock::Seconds;
 use crate::contents::{Contents, NamedBlob};
 use crate::hold::Holds;
 use crate::images::{Images, Row, Slot};
+use crate::lists::{Lists, Turns};
 use crate::orphans::Orphans;
 use crate::repositories::Number;
 use crate::short_digest::key_of;
@@ -36,6 +38,8 @@ pub(crate) struct Model {
     copies: Table,
     pub(crate) images: RwLock<Images>,
     pub(crate) orphans: Mutex<Orphans>,
+    pub(crate) lists: Arc<Mutex<Lists>>,
+    pub(crate) list_turns: Turns,
     pub(crate) holds: Arc<Holds>,
     /// Blobs and tags that were removed during the walk, which may have seen them before; `None`: the walk is
     /// over.
@@ -82,6 +86,8 @@ impl Model {
             copies: Table::new(MANIFEST_PIECES),
             images: RwLock::new(Images::new()),
             orphans: Mutex::default(),
+            lists: Arc::default(),
+            list_turns: Turns::default(),
             holds: Arc::default(),
             removed: Mutex::new(Some(Removed::default())),
             is_changed: AtomicBool::new(false),
@@ -108,6 +114,7 @@ impl Model {
                 self.blobs.name(key_of(&blob.digest));
             }
         }
+        self.place_lists(repository);
         self.changed();
         stored.is_new
     }
@@ -134,6 +141,7 @@ impl Model {
                 child.into_iter().for_each(|child| images.queue(child.slot, child.used));
             }
         }
+        self.place_lists(&row.repository);
         let is_orphan = |blob: &&NamedBlob| self.blobs.unname(key_of(&blob.digest)).is_orphan();
         self.changed();
         contents.blobs.iter().filter(is_orphan).cloned().collect()
@@ -172,6 +180,8 @@ impl Model {
             removed.tags.remove(&(repository.clone(), tag.clone()));
         }
         images.set_tag(repository, tag, digest, now);
+        drop(images);
+        self.place_lists(repository);
     }
 
     /// The walk saw a tag. A report that came meanwhile is newer.
@@ -183,6 +193,8 @@ impl Model {
         if !was_removed && !images.has_tag(repository, tag) {
             images.set_tag(repository, tag, digest, used);
         }
+        drop((images, removed));
+        self.place_lists(repository);
     }
 
     /// A tag is gone.
@@ -192,6 +204,21 @@ impl Model {
             removed.tags.insert((repository.clone(), tag.clone()));
         }
         images.remove_tag(repository, tag, None);
+        drop(images);
+        self.place_lists(repository);
+    }
+
+    /// The lists of a repository take `held` from now on, and were used at `used`.
+    pub(crate) fn set_lists(&self, repository: &Repository, held: Held, used: Seconds) {
+        let images = self.images.read();
+        self.lists.lock().set(repository, held, used, !images.has_any(repository));
+    }
+
+    /// Looks whether the repository's lists are loose. To be called when it may have got its first manifest
+    /// or tag, or lost its last one.
+    pub(crate) fn place_lists(&self, repository: &Repository) {
+        let images = self.images.read();
+        self.lists.lock().place(repository, !images.has_any(repository));
     }
 
     /// The store holds a blob.
@@ -267,6 +294,7 @@ impl Model {
         tables.iter().map(|table| table.memory_bytes()).sum::<usize>()
             + self.images.read().memory_bytes()
             + self.orphans.lock().memory_bytes()
+            + self.lists.lock().memory_bytes()
     }
 
     /// Returns the role of a manifest. `known` has the contents of some manifests. An index that is too large

@@ -6,7 +6,9 @@ use policy::eviction::KEEP_USED;
 use storage::Held;
 use tracing::info;
 
+use crate::clock::Seconds;
 use crate::failure::Failure;
+use crate::inventory::Unlisted;
 use crate::keeper::Keeper;
 use crate::purge::PurgeError;
 
@@ -25,6 +27,8 @@ pub struct Pruned {
     pub partial: Held,
     /// Damaged files that were set aside.
     pub quarantine: Held,
+    /// Lists of tags and referrers of repositories without an image.
+    pub lists: Held,
     /// The number of those that could not be removed. The log has the reasons.
     pub failure_count: usize,
 }
@@ -48,11 +52,24 @@ impl Keeper {
         removed.bytes
     }
 
-    /// Removes what goes before images do: unfinished blobs, and damaged files but for the newest. Returns
-    /// the bytes that this freed.
+    /// Removes what goes before images do: unfinished blobs, damaged files but for the newest, and loose
+    /// lists. Returns the bytes that this freed.
     pub(crate) async fn remove_before_images(&self, wanted: u64) -> u64 {
-        let unfinished = self.remove_unfinished(wanted).await;
-        unfinished + self.remove_damaged(wanted.saturating_sub(unfinished), QUARANTINE_KEPT).await
+        let mut freed = self.remove_unfinished(wanted).await;
+        freed += self.remove_damaged(wanted.saturating_sub(freed), QUARANTINE_KEPT).await;
+        freed + self.remove_loose_lists(wanted.saturating_sub(freed), Seconds::MAX).await
+    }
+
+    /// Removes loose lists, none with a last use after `until`, if any bytes are wanted. Returns the bytes
+    /// that this freed.
+    pub(crate) async fn remove_loose_lists(&self, wanted: u64, until: Seconds) -> u64 {
+        let inventory = self.inventory();
+        let removed = inventory.remove_loose_lists(wanted, until).await.held;
+        if removed.count > 0 {
+            let (registry, count, bytes) = (inventory.name(), removed.count, removed.bytes);
+            info!(registry, count, bytes, "lists of repositories without an image were removed");
+        }
+        removed.bytes
     }
 
     /// Removes damaged files, the oldest first, if any bytes are wanted. The `kept_count` newest stay.
@@ -74,8 +91,8 @@ impl Keeper {
         removed.bytes
     }
 
-    /// Removes blobs that no manifest names and that were not used lately, unfinished blobs that no transfer
-    /// owns, and damaged files. With `is_dry_run` it removes nothing.
+    /// Removes blobs that no manifest names and loose lists, where they were not used lately, unfinished
+    /// blobs that no transfer owns, and damaged files. With `is_dry_run` it removes nothing.
     ///
     /// # Errors
     /// [`PurgeError::NotReady`], [`PurgeError::Store`]. Some of it may be gone.
@@ -90,6 +107,14 @@ impl Keeper {
         let partial = store.remove_partial(PRUNE_PARTIAL_AFTER, is_dry_run).await.map_err(failed)?;
         let quarantine = store.remove_quarantined(is_dry_run).await.map_err(failed)?;
         let orphans = Held { bytes: orphaned.freed.bytes, count: orphaned.freed.images };
-        Ok(Pruned { orphans, partial, quarantine, failure_count: orphaned.failure_count })
+        let until = self.inventory().unused_for(KEEP_USED);
+        let unlisted = if is_dry_run {
+            let held = self.inventory().model.lists.lock().loose_until(until);
+            Unlisted { held, failure_count: 0 }
+        } else {
+            self.inventory().remove_loose_lists(u64::MAX, until).await
+        };
+        let failure_count = orphaned.failure_count + unlisted.failure_count;
+        Ok(Pruned { orphans, partial, quarantine, lists: unlisted.held, failure_count })
     }
 }

@@ -1,13 +1,16 @@
 //! The room of a store against its limits, as far as it is known without I/O, and the blobs that are on their
 //! way.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::RwLock;
-use policy::eviction::{Standing, Used};
+use parking_lot::{Mutex, RwLock};
+use policy::eviction::{Lack, Standing, Used};
 use storage::{Held, Store, Usage};
 use tokio::sync::Notify;
+
+use crate::lists::Lists;
 
 /// Stands for a limit or a size that is not known.
 const UNKNOWN: u64 = u64::MAX;
@@ -22,13 +25,16 @@ pub(crate) struct Room {
     floor: AtomicU64,
     is_exhausted: AtomicBool,
     is_floor_exhausted: AtomicBool,
+    is_at_rest: AtomicBool,
+    lists: Arc<Mutex<Lists>>,
     /// Rung when it is time to look whether anything has to go.
     pub(crate) wake: Notify,
 }
 
 impl Room {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(lists: Arc<Mutex<Lists>>) -> Self {
         Self {
+            lists,
             announced: AtomicU64::new(0),
             cap: AtomicU64::new(UNKNOWN),
             pinned: AtomicU64::new(0),
@@ -36,6 +42,7 @@ impl Room {
             floor: AtomicU64::new(0),
             is_exhausted: AtomicBool::new(false),
             is_floor_exhausted: AtomicBool::new(false),
+            is_at_rest: AtomicBool::new(false),
             wake: Notify::new(),
         }
     }
@@ -68,11 +75,32 @@ impl Room {
         self.is_floor_exhausted.store(is_exhausted, Ordering::Relaxed);
     }
 
-    /// The store's usage, with announced blobs.
+    /// No keeper runs, so nothing goes.
+    pub(crate) fn set_at_rest(&self) {
+        self.is_at_rest.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_at_rest.load(Ordering::Relaxed)
+    }
+
+    /// The file system's free bytes were looked up again, by a program that has no keeper.
+    pub(crate) fn renew_free(&self, free: u64) {
+        if known(&self.free).is_some() {
+            self.free.store(free, Ordering::Relaxed);
+        }
+    }
+
+    /// The store's usage, with lists and announced blobs.
     pub(crate) fn used(&self, usage: &Usage) -> Used {
         let Held { bytes: manifests, .. } = usage.manifests;
+        let (loose, bound) = {
+            let lists = self.lists.lock();
+            (lists.loose().bytes, lists.bound().bytes)
+        };
         Used {
-            held: usage.blobs.bytes.saturating_add(manifests),
+            held: usage.blobs.bytes.saturating_add(manifests).saturating_add(bound),
+            lists: loose,
             partial: usage.partial.bytes,
             quarantine: usage.quarantine.bytes,
             announced: self.announced.load(Ordering::Relaxed),
@@ -85,6 +113,7 @@ impl Room {
             pinned: self.pinned.load(Ordering::Relaxed),
             is_exhausted: self.is_exhausted.load(Ordering::Relaxed)
                 || self.is_floor_exhausted.load(Ordering::Relaxed),
+            is_at_rest: self.is_at_rest(),
             cap: self.cap(),
             free: known(&self.free).map(|free| (free, self.floor.load(Ordering::Relaxed))),
         }
@@ -141,8 +170,32 @@ impl CommonRoom {
             let one = room.standing(&store.usage());
             standing.used = standing.used.and(&one.used);
             standing.pinned = standing.pinned.saturating_add(one.pinned);
+            standing.is_at_rest |= one.is_at_rest;
         }
         standing
+    }
+}
+
+/// The limit that leaves no room in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom {
+    pub(crate) lack: Lack,
+    /// Whether it is a limit of all stores together.
+    pub(crate) is_common: bool,
+}
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lack {
+            Lack::Cap(cap) if self.is_common => {
+                write!(f, "`max_size` of `[storage]` is {cap} bytes for all stores together")
+            }
+            Lack::Cap(cap) => write!(f, "`max_size` of the registry is {cap} bytes"),
+            Lack::Floor { free, floor } => write!(
+                f,
+                "`free_min` keeps {floor} bytes of the file system free, and {free} bytes are free now"
+            ),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod crash;
 mod eviction;
 mod figures;
 mod limits;
+mod lists;
 mod lost;
 mod pins;
 mod prune;
@@ -22,7 +23,7 @@ use oci::{Algorithm, Digest, Repository, Tag};
 use parking_lot::Mutex;
 use policy::eviction::{Limits, Reason};
 use policy::freshness::TagRecord;
-use storage::{MemoryStore, Store, StoreError, VerifiedManifest};
+use storage::{Held, MemoryStore, Store, StoreError, StoredList, VerifiedManifest};
 use telemetry::{Metrics, RegistryMetrics};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -219,6 +220,24 @@ impl Place {
         self.inventory.tag_stored(&storing, &name, &tag, digest);
     }
 
+    /// Stores a page of a list.
+    pub(crate) async fn put_list(&self, name: &str, key: &str, size: usize) {
+        let list = StoredList {
+            bytes: bytes("list", size),
+            media_type: "application/json".to_owned(),
+            next: None,
+            filters_applied: None,
+            seen_at: start(),
+        };
+        let listing = self.inventory.listing(&repository(name)).await;
+        self.store.put_list(&repository(name), key, &list).await.unwrap();
+        self.inventory.listed(listing, self.store.lists(&repository(name)).await.unwrap().held);
+    }
+
+    pub(crate) async fn has_list(&self, name: &str, key: &str) -> bool {
+        self.store.list(&repository(name), key).await.unwrap().is_some()
+    }
+
     pub(crate) async fn has_manifest(&self, name: &str, digest: &Digest) -> bool {
         self.store.manifest(&repository(name), digest).await.unwrap().is_some()
     }
@@ -271,6 +290,14 @@ impl Place {
         }
         assert_eq!(held, truth.manifests.keys().cloned().collect());
         assert_eq!(tags, truth.tags);
+        let (mut loose, mut bound) = (0, 0);
+        for (repository, held) in &truth.lists {
+            assert_eq!(self.inventory.model.lists.lock().of(repository), *held, "{repository}");
+            let sum = if images.has_any(repository) { &mut bound } else { &mut loose };
+            *sum += held.bytes;
+        }
+        let lists = self.inventory.model.lists.lock();
+        assert_eq!((lists.loose().bytes, lists.bound().bytes), (loose, bound));
     }
 
     /// Whether an image has everything that it names, but for blobs that were never stored.
@@ -294,6 +321,7 @@ pub(crate) struct Truth {
     pub(crate) manifests: BTreeMap<(Repository, Digest), Contents>,
     pub(crate) tags: BTreeMap<(Repository, Tag), Digest>,
     pub(crate) blobs: BTreeSet<Digest>,
+    pub(crate) lists: BTreeMap<Repository, Held>,
     named: BTreeMap<Digest, u32>,
 }
 
@@ -303,8 +331,13 @@ impl Truth {
             manifests: BTreeMap::new(),
             tags: BTreeMap::new(),
             blobs: BTreeSet::new(),
+            lists: BTreeMap::new(),
             named: BTreeMap::new(),
         };
+        for repository in store.repositories_with_lists(None, usize::MAX).await.unwrap() {
+            let lists = store.lists(&repository).await.unwrap();
+            truth.lists.insert(repository, lists.held);
+        }
         for repository in store.repositories(None, 1000).await.unwrap() {
             for entry in store.manifests(&repository, None, 1000).await.unwrap() {
                 let Some(storage::HeldManifest::Whole(manifest)) =

@@ -1,7 +1,8 @@
 //! The walk over a store, which learns all that it holds while it is in use.
 //!
-//! Manifests come first, then blobs, so that the walk recognises a blob that no manifest names. Contents that
-//! are stored meanwhile are reported; the model remembers removals until the walk is over.
+//! Manifests come first, then blobs and lists, so that the walk recognises a blob that no manifest names and
+//! a list whose repository has no image. Contents that are stored meanwhile are reported; the model remembers
+//! removals until the walk is over.
 
 use std::time::{Duration, SystemTime};
 
@@ -49,6 +50,7 @@ pub(crate) async fn walk(inventory: &Inventory) -> Result<(), Failure> {
         let used = used(inventory, noted, entry.modified_at);
         inventory.model.find_blob(&entry.digest, used);
     }
+    walk_lists(inventory).await?;
     inventory.model.walk_ended();
     inventory.set_complete();
     let (registry, manifests) = (inventory.name(), inventory.manifest_count());
@@ -108,6 +110,22 @@ async fn walk_tags(inventory: &Inventory, repository: &Repository) -> Result<(),
                 let is_held = inventory.is_held(repository, &record.digest);
                 inventory.model.find_tag(repository, tag, &record.digest, if is_held { 0 } else { used });
             }
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE_COUNT => after = Some(last.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Measures the lists, after the manifests and tags, so that loose ones are known as such.
+async fn walk_lists(inventory: &Inventory) -> Result<(), StoreError> {
+    let mut after: Option<Repository> = None;
+    loop {
+        let name = after.as_ref().map(Repository::as_str);
+        let page = inventory.store().repositories_with_lists(name, PAGE_COUNT).await?;
+        for repository in &page {
+            inventory.find_lists(repository).await?;
         }
         match page.last() {
             Some(last) if page.len() >= PAGE_COUNT => after = Some(last.clone()),

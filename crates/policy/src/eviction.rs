@@ -59,8 +59,10 @@ pub struct CommonLimits {
 /// The bytes that a store takes, or several together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Verified blobs and manifests.
+    /// Verified blobs and manifests, and the lists of repositories with an image.
     pub held: u64,
+    /// Loose lists: those of repositories without an image.
+    pub lists: u64,
     /// Unfinished blobs.
     pub partial: u64,
     /// Damaged files that were set aside.
@@ -74,12 +76,12 @@ impl Used {
     /// and of `announced`, so the larger of the two counts.
     pub fn total(&self) -> u64 {
         let coming = self.partial.max(self.announced);
-        self.held.saturating_add(self.quarantine).saturating_add(coming)
+        self.held.saturating_add(self.lists).saturating_add(self.quarantine).saturating_add(coming)
     }
 
     /// Returns the bytes that are on the disk.
     pub fn written(&self) -> u64 {
-        self.held.saturating_add(self.partial).saturating_add(self.quarantine)
+        self.held.saturating_add(self.lists).saturating_add(self.partial).saturating_add(self.quarantine)
     }
 
     /// Returns the announced bytes that have yet to reach the disk.
@@ -92,6 +94,7 @@ impl Used {
     pub fn and(&self, other: &Self) -> Self {
         Self {
             held: self.held.saturating_add(other.held),
+            lists: self.lists.saturating_add(other.lists),
             partial: self.partial.saturating_add(other.partial),
             quarantine: self.quarantine.saturating_add(other.quarantine),
             announced: self.announced.saturating_add(other.announced),
@@ -127,33 +130,69 @@ pub struct Standing {
     pub pinned: u64,
     /// No image can go for now: all the rest was used lately, or could not be removed.
     pub is_exhausted: bool,
+    /// Nothing goes at all: no server keeps the store to its limits.
+    pub is_at_rest: bool,
     /// The most bytes that may be in use.
     pub cap: Option<u64>,
     /// Free bytes of the file system, and how many of them have to stay free.
     pub free: Option<(u64, u64)>,
 }
 
+/// The limit that leaves no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// The most bytes that may be in use.
+    Cap(u64),
+    /// The free bytes, and how many of them have to stay free.
+    Floor {
+        /// The file system's free bytes.
+        free: u64,
+        /// Those that have to stay free.
+        floor: u64,
+    },
+}
+
 /// Tells whether `size` more bytes can be stored, after everything that may go has gone if need be.
 pub fn fits(standing: &Standing, size: u64) -> bool {
-    let Standing { used, pinned, is_exhausted, cap, free } = *standing;
-    // Blobs on their way stay. Unfinished ones that no client asks for any more go, and damaged files too.
+    lack(standing, size).is_none()
+}
+
+/// Returns the limit that leaves no room for `size` more bytes. `None`: they [fit](fits).
+pub fn lack(standing: &Standing, size: u64) -> Option<Lack> {
+    let Standing { used, pinned, is_exhausted, is_at_rest, cap, free } = *standing;
+    // Blobs on their way stay. Unfinished ones that no client asks for any more go, and so do damaged files
+    // and loose lists.
     let held = if is_exhausted { used.held } else { pinned.min(used.held) };
-    let staying = Used { held, partial: used.partial.min(used.announced), quarantine: 0, ..used };
-    let fits_cap = cap.is_none_or(|cap| staying.total().saturating_add(size) <= cap);
-    let fits_disk = free.is_none_or(|(free, floor)| {
+    let partial = used.partial.min(used.announced);
+    let staying = match is_at_rest {
+        true => used,
+        false => Used { held, lists: 0, partial, quarantine: 0, ..used },
+    };
+    let is_over = |cap: &u64| staying.total().saturating_add(size) > *cap;
+    let is_under = |(free, floor): &(u64, u64)| {
         let evictable = used.total() - staying.total();
-        let wanted = size.saturating_add(used.awaited()).saturating_add(floor);
-        free.saturating_add(evictable) >= wanted
-    });
-    fits_cap && fits_disk
+        let wanted = size.saturating_add(used.awaited()).saturating_add(*floor);
+        free.saturating_add(evictable) < wanted
+    };
+    let over = cap.filter(is_over).map(Lack::Cap);
+    over.or_else(|| free.filter(is_under).map(|(free, floor)| Lack::Floor { free, floor }))
 }
 
 /// As [`fits`], for a manifest. It may go beyond a limit by the distance of the marks, and take half of the
 /// bytes that have to stay free: without it, blobs that had room are of no use.
 pub fn fits_manifest(standing: &Standing, size: u64) -> bool {
-    let cap = standing.cap.map(|cap| cap.saturating_add(hundredths(cap, DISTANCE_PERCENT)));
-    let free = standing.free.map(|(free, floor)| (free, floor / 2));
-    fits(&Standing { cap, free, ..*standing }, size)
+    lack_for_manifest(standing, size).is_none()
+}
+
+/// As [`lack`], for a manifest. Returns the limit as it is for other contents, which the operator has set.
+pub fn lack_for_manifest(standing: &Standing, size: u64) -> Option<Lack> {
+    let Standing { cap, free, .. } = *standing;
+    let wider = cap.map(|cap| cap.saturating_add(hundredths(cap, DISTANCE_PERCENT)));
+    let lower = free.map(|(free, floor)| (free, floor / 2));
+    match lack(&Standing { cap: wider, free: lower, ..*standing }, size)? {
+        Lack::Cap(_) => cap.map(Lack::Cap),
+        Lack::Floor { .. } => free.map(|(free, floor)| Lack::Floor { free, floor }),
+    }
 }
 
 /// The reason for which an image has to go.

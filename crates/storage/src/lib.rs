@@ -39,8 +39,8 @@ pub use maintain::{Maintain, Store};
 pub use memory::{MemoryStore, Operation};
 pub use note::NOTE_BYTES_MAX;
 pub use record_store::{
-    HeldManifest, LIST_COUNT_MAX, MANIFEST_IN_MEMORY_BYTES_MAX, ManifestEntry, RecordStore, StoredList,
-    StoredManifest,
+    HeldLists, HeldManifest, LIST_COUNT_MAX, MANIFEST_IN_MEMORY_BYTES_MAX, ManifestEntry, RecordStore,
+    StoredList, StoredManifest,
 };
 pub use space::{Files, Space};
 pub use spool::Spool;

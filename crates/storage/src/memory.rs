@@ -25,7 +25,7 @@ use crate::inspect::{Inspect, Part};
 use crate::maintain::Maintain;
 use crate::note::{self, NOTE_BYTES_MAX};
 use crate::record_store::{
-    HeldManifest, LIST_COUNT_MAX, ManifestEntry, RecordStore, StoredList, StoredManifest,
+    HeldLists, HeldManifest, LIST_COUNT_MAX, ManifestEntry, RecordStore, StoredList, StoredManifest,
 };
 use crate::space::Space;
 use crate::spool::Spool;
@@ -58,8 +58,8 @@ struct Contents {
     /// With the time at which each record was stored.
     manifests: BTreeMap<Digest, (MediaType, SystemTime)>,
     links: BTreeSet<Digest>,
-    /// By key, the one that was written longest ago first.
-    lists: Vec<(String, StoredList)>,
+    /// By key, with the time at which each was stored, the one that was written longest ago first.
+    lists: Vec<(String, StoredList, SystemTime)>,
 }
 
 impl MemoryStore {
@@ -135,13 +135,22 @@ impl State {
     /// The bytes of everything that counts.
     fn used(&self) -> u64 {
         let Usage { blobs, manifests, partial, quarantine, is_counting: _ } = self.usage();
-        [blobs, manifests, partial, quarantine].iter().map(|held| held.bytes).sum()
+        [blobs, manifests, partial, quarantine, self.lists()].iter().map(|held| held.bytes).sum()
     }
 
     /// The files of everything that counts.
     fn file_count(&self) -> u64 {
         let Usage { blobs, manifests, partial, quarantine, is_counting: _ } = self.usage();
-        [blobs, manifests, partial, quarantine].iter().map(|held| held.count).sum()
+        [blobs, manifests, partial, quarantine, self.lists()].iter().map(|held| held.count).sum()
+    }
+
+    /// The lists of all repositories.
+    fn lists(&self) -> Held {
+        let lists = self.repositories.values().map(|contents| contents.held_lists().held);
+        lists.fold(Held::default(), |sum, held| Held {
+            bytes: sum.bytes + held.bytes,
+            count: sum.count + held.count,
+        })
     }
 
     fn remove_blob(&mut self, digest: &Digest) -> u64 {
@@ -153,6 +162,12 @@ impl Contents {
     /// Whether anything can be pulled: a list alone says only what the upstream has.
     fn holds_anything(&self) -> bool {
         !(self.tags.is_empty() && self.manifests.is_empty() && self.links.is_empty())
+    }
+
+    fn held_lists(&self) -> HeldLists {
+        let bytes = self.lists.iter().map(|(_, list, _)| list.bytes.len() as u64).sum();
+        let held = Held { bytes, count: self.lists.len() as u64 };
+        HeldLists { held, stored_at: self.lists.iter().map(|(.., at)| *at).max() }
     }
 }
 
@@ -354,13 +369,14 @@ impl RecordStore for MemoryStore {
         self.begin(Operation::SyncRemovals).map(drop)
     }
 
-    async fn remove_repository(&self, repository: &Repository) -> Result<(), StoreError> {
+    async fn remove_repository(&self, repository: &Repository) -> Result<Option<Held>, StoreError> {
         let mut state = self.begin(Operation::RemoveRepository)?;
         let has_images = |contents: &Contents| !(contents.manifests.is_empty() && contents.tags.is_empty());
-        if !state.repositories.get(repository.as_str()).is_some_and(has_images) {
-            state.repositories.remove(repository.as_str());
+        if state.repositories.get(repository.as_str()).is_some_and(has_images) {
+            return Ok(None);
         }
-        Ok(())
+        let removed = state.repositories.remove(repository.as_str());
+        Ok(Some(removed.map(|contents| contents.held_lists().held).unwrap_or_default()))
     }
 
     async fn has_link(&self, repository: &Repository, digest: &Digest) -> Result<bool, StoreError> {
@@ -386,8 +402,8 @@ impl RecordStore for MemoryStore {
     async fn list(&self, repository: &Repository, key: &str) -> Result<Option<StoredList>, StoreError> {
         let state = self.begin(Operation::List)?;
         let lists = state.repositories.get(repository.as_str()).map(|contents| &contents.lists);
-        let found = lists.into_iter().flatten().find(|(stored, _)| stored == key);
-        Ok(found.map(|(_, list)| list.clone()))
+        let found = lists.into_iter().flatten().find(|(stored, ..)| stored == key);
+        Ok(found.map(|(_, list, _)| list.clone()))
     }
 
     async fn put_list(
@@ -400,20 +416,38 @@ impl RecordStore for MemoryStore {
         let bytes = Bytes::copy_from_slice(&list.bytes);
         let list = StoredList { bytes, seen_at: to_the_second(list.seen_at), ..list.clone() };
         let mut state = self.begin(Operation::PutList)?;
+        let now = state.script.now();
         let lists = &mut state.of(repository).lists;
-        lists.retain(|(stored, _)| stored != key);
+        lists.retain(|(stored, ..)| stored != key);
         if lists.len() == LIST_COUNT_MAX {
             lists.remove(0);
         }
-        lists.push((key.to_owned(), list));
+        lists.push((key.to_owned(), list, now));
         Ok(())
     }
 
     async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError> {
         if let Some(contents) = self.begin(Operation::RemoveList)?.repositories.get_mut(repository.as_str()) {
-            contents.lists.retain(|(stored, _)| stored != key);
+            contents.lists.retain(|(stored, ..)| stored != key);
         }
         Ok(())
+    }
+
+    async fn lists(&self, repository: &Repository) -> Result<HeldLists, StoreError> {
+        let state = self.begin(Operation::Lists)?;
+        let contents = state.repositories.get(repository.as_str());
+        Ok(contents.map(Contents::held_lists).unwrap_or_default())
+    }
+
+    async fn repositories_with_lists(
+        &self,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Repository>, StoreError> {
+        let state = self.begin(Operation::RepositoriesWithLists)?;
+        let behind = state.repositories.range::<str, _>(behind(after));
+        let held = behind.filter(|(_, contents)| !contents.lists.is_empty()).take(count_max);
+        Ok(held.filter_map(|(name, _)| name.parse().ok()).collect())
     }
 
     async fn repositories(

@@ -10,6 +10,7 @@ use policy::freshness::TagRecord;
 
 use crate::content::OpenBlob;
 use crate::error::StoreError;
+use crate::usage::Held;
 use crate::verified_manifest::VerifiedManifest;
 
 /// The most pages of lists that are stored for one repository. A further page replaces the one that was
@@ -120,10 +121,11 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// Removes the grants, lists and directories of a repository that has no manifest and no tag. Nothing
     /// happens when it has any, or is unknown. Repositories below it, such as `foo/bar` below `foo`, stay as
     /// they are. A `put_` that runs at the same time succeeds; one for a manifest or a tag is never undone.
+    /// Returns the number and the size of the lists that went; `None`: it has a manifest or a tag.
     ///
     /// # Errors
     /// I/O errors.
-    async fn remove_repository(&self, repository: &Repository) -> Result<(), StoreError>;
+    async fn remove_repository(&self, repository: &Repository) -> Result<Option<Held>, StoreError>;
 
     /// Whether the upstream granted the blob to the repository.
     ///
@@ -164,6 +166,23 @@ pub trait RecordStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// I/O errors.
     async fn remove_list(&self, repository: &Repository, key: &str) -> Result<(), StoreError>;
+
+    /// The number and the size of all stored pages of lists of a repository.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn lists(&self, repository: &Repository) -> Result<HeldLists, StoreError>;
+
+    /// The repositories that have a stored page of a list, in byte order of their names: at most `count_max`
+    /// of those after `after`.
+    ///
+    /// # Errors
+    /// I/O errors, and [`MissingRoot`](crate::StoreErrorKind::MissingRoot).
+    async fn repositories_with_lists(
+        &self,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Repository>, StoreError>;
 
     /// The repositories that have a stored manifest, tag or grant, in byte order of their names: at most
     /// `count_max` of those after `after`.
@@ -249,6 +268,15 @@ pub struct StoredManifest {
     pub media_type: MediaType,
     /// Its bytes, which have the requested digest.
     pub bytes: Bytes,
+}
+
+/// The stored pages of lists of a repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldLists {
+    /// Their number, and the bytes that they take.
+    pub held: Held,
+    /// The time at which the last one was stored, exact to the second; `None`: there is none.
+    pub stored_at: Option<SystemTime>,
 }
 
 /// A page of tags or of referrers as the upstream served it.

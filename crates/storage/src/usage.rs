@@ -9,7 +9,8 @@ pub struct Held {
     pub count: u64,
 }
 
-/// The objects in a store by kind. Small records (tags, grants, lists, sidecars) are not counted.
+/// The objects in a store by kind. Small records (tags, grants, sidecars) are not counted, and lists are
+/// measured by repository ([`RecordStore::lists`](crate::RecordStore::lists)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Verified blobs.

@@ -302,7 +302,7 @@ impl RegistryMetrics {
     /// series exist while the source returns values.
     pub fn look_up_stored(
         &self,
-        source: impl Fn() -> Option<[(Stored, u64, u64); 4]> + Clone + Send + Sync + 'static,
+        source: impl Fn() -> Option<[(Stored, u64, u64); 5]> + Clone + Send + Sync + 'static,
     ) {
         let (bytes, objects) = (source.clone(), source);
         let by = |kind| ByStored { kind };

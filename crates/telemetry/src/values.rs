@@ -345,6 +345,8 @@ label! {
         Partial = "partial",
         /// Objects that were found damaged and set aside.
         Quarantine = "quarantine",
+        /// Stored lists of tags and referrers.
+        List = "list",
     }
 }
 

@@ -25,12 +25,13 @@ async fn prune_stores(parts: &Parts, uri: &Uri) -> Result<Value, Failure> {
     for keeper in keepers(&parts.keepers, uri)? {
         let name = keeper.inventory().name();
         let pruned = keeper.prune(is_dry_run).await.map_err(|error| Failure::prune(name, &error))?;
-        let all = [pruned.orphans, pruned.partial, pruned.quarantine];
+        let all = [pruned.orphans, pruned.partial, pruned.quarantine, pruned.lists];
         registries.push(json!({
             "registry": name,
             "orphans": held(pruned.orphans),
             "partial": held(pruned.partial),
             "quarantine": held(pruned.quarantine),
+            "lists": held(pruned.lists),
             "freed_bytes": all.iter().map(|held| held.bytes).sum::<u64>(),
             "failures": pruned.failure_count,
         }));
@@ -47,6 +48,7 @@ pub(super) fn schema() -> Value {
         ("orphans", held()),
         ("partial", held()),
         ("quarantine", held()),
+        ("lists", held()),
         ("freed_bytes", number()),
         ("failures", number()),
     ]);

@@ -49,6 +49,7 @@ pub(super) async fn stats(State(parts): State<Arc<Parts>>, uri: Uri) -> Response
 struct Total {
     images: usize,
     usage: Usage,
+    lists: Held,
     pulls: Pulls,
     evicted: [(u64, u64); Evicted::ALL.len()],
     /// The least free space of a store's file system.
@@ -63,8 +64,9 @@ fn stats_of(keeper: &Keeper, space: Option<Space>, total: &mut Total) -> Map<Str
     for (at, reason) in Evicted::ALL.iter().enumerate() {
         evicted[at] = inventory.metrics().evictions(*reason);
     }
-    total.add(figures.count, &usage, pulls, &evicted, space);
-    let mut document = held_document(figures.count, &usage);
+    let lists = inventory.lists();
+    total.add((figures.count, &usage, lists), pulls, &evicted, space);
+    let mut document = held_document(figures.count, &usage, lists);
     document.insert("registry".to_owned(), json!(inventory.name()));
     document.insert("counting".to_owned(), json!(usage.is_counting || !inventory.is_complete()));
     document.insert("cap_bytes".to_owned(), json!(inventory.cap()));
@@ -78,8 +80,7 @@ fn stats_of(keeper: &Keeper, space: Option<Space>, total: &mut Total) -> Map<Str
 impl Total {
     fn add(
         &mut self,
-        images: usize,
-        usage: &Usage,
+        (images, usage, lists): (usize, &Usage, Held),
         pulls: Pulls,
         evicted: &[(u64, u64)],
         space: Option<Space>,
@@ -93,6 +94,7 @@ impl Total {
         add(&mut self.usage.blobs, usage.blobs);
         add(&mut self.usage.partial, usage.partial);
         add(&mut self.usage.quarantine, usage.quarantine);
+        add(&mut self.lists, lists);
         self.pulls.store_requests += pulls.store_requests;
         self.pulls.upstream_requests += pulls.upstream_requests;
         self.pulls.store_bytes += pulls.store_bytes;
@@ -106,7 +108,7 @@ impl Total {
     }
 
     fn document(&self, cap: Option<u64>) -> Value {
-        let mut document = held_document(self.images, &self.usage);
+        let mut document = held_document(self.images, &self.usage, self.lists);
         document.insert("cap_bytes".to_owned(), json!(cap));
         document.insert("free_bytes".to_owned(), json!(self.free));
         document.insert("evicted".to_owned(), evicted_document(&self.evicted));
@@ -115,7 +117,7 @@ impl Total {
     }
 }
 
-fn held_document(images: usize, usage: &Usage) -> Map<String, Value> {
+fn held_document(images: usize, usage: &Usage, lists: Held) -> Map<String, Value> {
     let held = |held: Held| json!({ "bytes": held.bytes, "objects": held.count });
     let parts = [
         ("images", json!(images)),
@@ -123,6 +125,7 @@ fn held_document(images: usize, usage: &Usage) -> Map<String, Value> {
         ("blobs", held(usage.blobs)),
         ("partial", held(usage.partial)),
         ("quarantine", held(usage.quarantine)),
+        ("lists", held(lists)),
     ];
     parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -160,6 +163,7 @@ pub(super) fn schema() -> Value {
         ("blobs", held_schema()),
         ("partial", held_schema()),
         ("quarantine", held_schema()),
+        ("lists", held_schema()),
         ("cap_bytes", number_or_null()),
         ("free_bytes", number_or_null()),
         ("evicted", evicted_schema()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cache::{Outcome, PullError, Want};
 use inventory::{ImageCursor, Keeper};
-use oci::{Digest, Page, Reference};
+use oci::{Digest, Page, Reference, Repository};
 use policy::eviction::{Cap, Limits};
 use storage::{Maintain, MemoryStore};
 use tokio_util::sync::CancellationToken;
@@ -147,6 +147,30 @@ async fn f37_a_list_that_has_no_room_is_not_stored() {
         kept.world.upstream.set_down(Some(ErrorKind::Unreachable));
         assert_eq!(tags().await.is_ok(), is_stored, "{cap}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s34_tag_lists_of_repositories_that_nobody_pulls_keep_to_the_cap_and_take_nothing_from_images() {
+    let kept = kept_below(2 * LAYER_BYTES).await;
+    let layer = kept.put_image("a", 1);
+    kept.pull_image("a", &layer).await;
+    kept.world.upstream.set_tag_list(format!(r#"{{"tags":["{}"]}}"#, "x".repeat(LAYER_BYTES / 5)));
+    let names: Vec<Repository> = (0..40).map(|number| format!("other/{number}").parse().unwrap()).collect();
+    for name in &names {
+        kept.world.backend.tags(name, &Page::default()).await.unwrap();
+        kept.look_after(Duration::from_secs(1)).await;
+    }
+    kept.look().await;
+    kept.world.upstream.set_down(Some(ErrorKind::Unreachable));
+    let mut stale = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        if kept.world.backend.tags(name, &Page::default()).await.is_ok() {
+            stale.push(number);
+        }
+    }
+    assert_eq!(stale, [36, 37, 38, 39], "the ones that were asked for last");
+    assert_eq!(kept.listed_tags(), ["a"]);
+    assert!(kept.world.holds(&layer).await);
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,8 +156,8 @@ impl MemoryUpstream {
     }
 
     /// The list of tags that it gives from now on.
-    pub(crate) fn set_tag_list(&self, text: &'static str) {
-        self.state.lock().unwrap().tag_list = Some(Bytes::from_static(text.as_bytes()));
+    pub(crate) fn set_tag_list(&self, text: impl Into<Bytes>) {
+        self.state.lock().unwrap().tag_list = Some(text.into());
     }
 
     fn is_stand_in(&self) -> bool {

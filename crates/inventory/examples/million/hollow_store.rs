@@ -10,8 +10,9 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use oci::{Algorithm, Digest, MediaType, Repository, Tag};
 use policy::freshness::TagRecord;
 use storage::{
-    BlobEntry, BlobStore, HeldManifest, Inspect, Maintain, ManifestEntry, OpenBlob, Part, RecordStore, Space,
-    Spool, StoreError, StoredList, StoredManifest, Usage, Validator, VerifiedManifest, VerifiedSpool,
+    BlobEntry, BlobStore, Held, HeldLists, HeldManifest, Inspect, Maintain, ManifestEntry, OpenBlob, Part,
+    RecordStore, Space, Spool, StoreError, StoredList, StoredManifest, Usage, Validator, VerifiedManifest,
+    VerifiedSpool,
 };
 
 /// Blobs that each image alone needs.
@@ -235,8 +236,8 @@ impl RecordStore for HollowStore {
         Ok(())
     }
 
-    async fn remove_repository(&self, _: &Repository) -> Result<(), StoreError> {
-        Ok(())
+    async fn remove_repository(&self, _: &Repository) -> Result<Option<Held>, StoreError> {
+        Ok(None)
     }
 
     async fn has_link(&self, _: &Repository, _: &Digest) -> Result<bool, StoreError> {
@@ -261,6 +262,18 @@ impl RecordStore for HollowStore {
 
     async fn remove_list(&self, _: &Repository, _: &str) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn lists(&self, _: &Repository) -> Result<HeldLists, StoreError> {
+        Ok(HeldLists::default())
+    }
+
+    async fn repositories_with_lists(
+        &self,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<Vec<Repository>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn repositories(

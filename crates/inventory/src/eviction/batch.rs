@@ -26,7 +26,7 @@ const PAGE_COUNT: usize = 256;
 pub struct Freed {
     /// Images, and orphaned blobs.
     pub images: u64,
-    /// Bytes of blobs and manifests.
+    /// Bytes of blobs and manifests, and of the lists of repositories that went.
     pub bytes: u64,
 }
 
@@ -172,7 +172,7 @@ impl Batch {
         }
         remove_manifests(inventory, unsynced, &mut done).await;
         remove_blobs(inventory, &self.blobs, &mut done).await;
-        remove_repositories(inventory, &self.repositories).await;
+        done.freed.bytes += remove_repositories(inventory, &self.repositories).await;
         done
     }
 }
@@ -237,17 +237,23 @@ async fn forget_grant(inventory: &Inventory, repository: Option<&Repository>, di
     }
 }
 
-async fn remove_repositories(inventory: &Inventory, repositories: impl IntoIterator<Item = &Repository>) {
-    let mut turn = Turn::default();
+/// Removes what is left of repositories without an image. Returns the bytes that this freed.
+async fn remove_repositories(
+    inventory: &Inventory,
+    repositories: impl IntoIterator<Item = &Repository>,
+) -> u64 {
+    let (mut turn, mut freed) = (Turn::default(), 0);
     for repository in repositories {
         turn.hold(inventory).await;
         if inventory.model.images.read().has_any(repository) {
             continue;
         }
-        if let Err(error) = inventory.store().remove_repository(repository).await {
-            inventory.failed(&error.into(), "what is left of a repository cannot be removed");
+        match inventory.remove_repository(repository).await {
+            Ok(lists) => freed += lists.bytes,
+            Err(error) => inventory.failed(&error.into(), "what is left of a repository cannot be removed"),
         }
     }
+    freed
 }
 
 /// The exclusive gate, released now and then so that manifests can be stored.

@@ -7,7 +7,10 @@ use super::*;
 const REPOSITORIES: [&str; 3] = ["a", "b/c", "d"];
 const TAGS: [&str; 3] = ["latest", "v1", "a-tag-with-a-long-name"];
 
-const OPERATIONS: [Operation; 11] = [
+/// Repositories of which clients ask for lists.
+const LISTED: [&str; 4] = ["a", "b/c", "never/pulled", "b"];
+
+const OPERATIONS: [Operation; 12] = [
     Operation::Manifest,
     Operation::RemoveManifest,
     Operation::RemoveManifestBytes,
@@ -19,6 +22,7 @@ const OPERATIONS: [Operation; 11] = [
     Operation::RemoveRepository,
     Operation::Open,
     Operation::Repositories,
+    Operation::Lists,
 ];
 
 /// A life of a store, and what is to be found in it.
@@ -34,7 +38,7 @@ struct Life {
 impl Life {
     async fn step(&mut self) {
         let name = REPOSITORIES[self.random.usize(0..3)];
-        match self.random.u8(0..23) {
+        match self.random.u8(0..26) {
             0..=5 => self.store_image(name).await,
             6 => self.store_index(name).await,
             7..=8 => {
@@ -66,6 +70,12 @@ impl Life {
             16..=18 => self.evict().await,
             19..=20 => self.purge(name).await,
             21 => self.prune().await,
+            22..=23 => self.store_list().await,
+            24 => {
+                let (bytes, before) = (self.random.u64(1..500), self.place.list().len());
+                self.place.keeper.remove_before_images(bytes).await;
+                assert_eq!(self.place.list().len(), before, "images come later");
+            }
             _ => {
                 if self.random.bool() {
                     walk::write_uses(&self.place.inventory, false).await;
@@ -73,6 +83,17 @@ impl Life {
                 self.place = self.place.restarted().await;
             }
         }
+    }
+
+    async fn store_list(&mut self) {
+        let (name, key) = (LISTED[self.random.usize(0..4)], TAGS[self.random.usize(0..3)]);
+        if self.random.u8(0..4) > 0 {
+            return self.place.put_list(name, key, self.random.usize(1..200)).await;
+        }
+        let listing = self.place.inventory.listing(&repository(name)).await;
+        self.place.store.remove_list(&repository(name), key).await.unwrap();
+        let held = self.place.store.lists(&repository(name)).await.unwrap().held;
+        self.place.inventory.listed(listing, held);
     }
 
     fn layer(&mut self) -> String {
@@ -219,6 +240,7 @@ impl Life {
         let _ = store.remove_repository(&name).await;
         let _ = store.open(&digest).await;
         let _ = store.repositories(None, 1).await;
+        let _ = store.lists(&name).await;
     }
 
     async fn pinned_blobs(&self) -> BTreeSet<Digest> {
@@ -273,6 +295,7 @@ async fn no_order_of_events_makes_a_hole_or_a_wrong_count() {
         }
         pass(2000).await;
         life.place.evict(u64::MAX).await;
+        life.place.keeper.remove_before_images(u64::MAX).await;
         life.place.check().await;
         assert_eq!(life.place.used(), 0, "seed {seed}");
         assert!(life.place.store.repositories(None, 10).await.unwrap().is_empty(), "seed {seed}");

@@ -54,7 +54,7 @@ fn nothing_goes_down_to_the_floor_and_below_it_a_little_more() {
 
 #[test]
 fn a_blob_on_its_way_counts_once() {
-    let used = |partial, announced| Used { held: 100, partial, quarantine: 7, announced };
+    let used = |partial, announced| Used { held: 80, lists: 20, partial, quarantine: 7, announced };
     let table = [
         (used(0, 0), 107, 0),
         (used(0, 50), 157, 50),
@@ -76,8 +76,9 @@ fn a_blob_fits_if_what_may_go_makes_room_for_it() {
     let coming = Standing { used: Used { announced: 30, ..base.used }, ..base };
     let on_disk = Standing { cap: None, free: Some((20, 10)), ..base };
     // An unfinished blob that nothing fetches, and a damaged file.
-    let left = Used { held: 20, partial: 50, quarantine: 20, announced: 0 };
+    let left = Used { held: 20, lists: 0, partial: 50, quarantine: 20, announced: 0 };
     let resumed = Used { announced: 30, ..left };
+    let listed = Used { held: 60, lists: 30, ..Used::default() };
     let table = [
         (base, 10, true),
         (base, 100, true),
@@ -102,6 +103,15 @@ fn a_blob_fits_if_what_may_go_makes_room_for_it() {
         (Standing { used: resumed, ..base }, 71, false),
         (Standing { used: left, ..on_disk }, 100, true),
         (Standing { used: left, ..on_disk }, 101, false),
+        (Standing { used: listed, ..exhausted }, 40, true),
+        (Standing { used: listed, ..exhausted }, 41, false),
+        (Standing { used: listed, pinned: 60, ..on_disk }, 40, true),
+        (Standing { used: listed, pinned: 60, ..on_disk }, 41, false),
+        (Standing { is_at_rest: true, ..base }, 10, true),
+        (Standing { is_at_rest: true, ..base }, 11, false),
+        (Standing { used: listed, is_at_rest: true, ..base }, 10, true),
+        (Standing { used: left, is_at_rest: true, ..base }, 11, false),
+        (Standing { is_at_rest: true, ..on_disk }, 11, false),
         (Standing::default(), u64::MAX, true),
         (Standing { pinned: 1000, ..base }, 10, true),
     ];
@@ -170,10 +180,24 @@ fn the_most_recently_used_tags_stay() {
 }
 
 #[test]
+fn the_limit_that_leaves_no_room_is_named() {
+    let used = Used { held: 90, ..Used::default() };
+    let both =
+        Standing { used, is_exhausted: true, cap: Some(100), free: Some((20, 10)), ..Standing::default() };
+    assert_eq!(lack(&both, 10), None);
+    assert_eq!(lack(&both, 11), Some(Lack::Cap(100)));
+    let floor = Standing { cap: Some(200), ..both };
+    assert_eq!(lack(&floor, 11), Some(Lack::Floor { free: 20, floor: 10 }));
+    assert_eq!(lack_for_manifest(&both, 15), None);
+    assert_eq!(lack_for_manifest(&both, 16), Some(Lack::Cap(100)));
+    assert_eq!(lack_for_manifest(&floor, 16), Some(Lack::Floor { free: 20, floor: 10 }));
+}
+
+#[test]
 fn two_stores_take_what_both_take() {
-    let one = Used { held: GIB, partial: 1, quarantine: 2, announced: 3 };
+    let one = Used { held: GIB, lists: 4, partial: 1, quarantine: 2, announced: 3 };
     let both = one.and(&one);
-    assert_eq!(both, Used { held: 2 * GIB, partial: 2, quarantine: 4, announced: 6 });
+    assert_eq!(both, Used { held: 2 * GIB, lists: 8, partial: 2, quarantine: 4, announced: 6 });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Manifests, tags and grants: each repository has its own, and their names never collide.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use oci::{Algorithm, Digest, MediaType, Repository, Tag};
@@ -8,7 +8,8 @@ use policy::freshness::TagRecord;
 
 use super::{Engine, whole};
 use crate::blob_store::BlobStore;
-use crate::record_store::{LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
+use crate::record_store::{HeldLists, LIST_COUNT_MAX, RecordStore, StoredList, StoredManifest};
+use crate::usage::Held;
 use crate::verified_manifest::VerifiedManifest;
 
 pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
@@ -17,6 +18,7 @@ pub(super) async fn run<E: Engine>(new_place: &impl Fn() -> E) {
     links(new_place()).await;
     lists(new_place()).await;
     lists_are_bounded(new_place()).await;
+    lists_are_measured_by_repository(new_place()).await;
     names_that_could_be_taken_for_each_other(new_place()).await;
     long_names(new_place()).await;
     everything_outlives_the_store(new_place()).await;
@@ -140,6 +142,42 @@ async fn lists<E: Engine>(place: E) {
     assert!(store.repositories(None, 10).await.unwrap().is_empty(), "a list is nothing that can be pulled");
     store.remove_list(&name, key).await.unwrap();
     assert_eq!(store.list(&name, key).await.unwrap(), None);
+}
+
+async fn lists_are_measured_by_repository<E: Engine>(place: E) {
+    let (name, below, tagged) = (repository("a"), repository("a/b"), repository("tagged"));
+    let since = SystemTime::now() - Duration::from_secs(2);
+    {
+        let store = place.open();
+        assert_eq!(store.lists(&name).await.unwrap(), HeldLists::default());
+        store.put_tag(&tagged, &tag("t"), &record("x", 1)).await.unwrap();
+        store.put_list(&name, "tags", &list("{}", 1)).await.unwrap();
+        store.put_list(&below, "tags", &list("{\"tags\":[]}", 2)).await.unwrap();
+        store.put_list(&below, "referrers", &list("{\"tags\":[]}", 2)).await.unwrap();
+    }
+    let store = place.open();
+    let (one, two) = (store.lists(&name).await.unwrap(), store.lists(&below).await.unwrap());
+    assert_eq!((one.held.count, two.held.count), (1, 2));
+    assert!(one.held.bytes >= 2 && two.held.bytes >= 22 && two.held.bytes > one.held.bytes);
+    let stored_at = one.stored_at.unwrap();
+    assert!((since..=SystemTime::now()).contains(&stored_at), "{stored_at:?}");
+    let listed = store.repositories_with_lists(None, 10).await.unwrap();
+    assert_eq!(listed, [name.clone(), below.clone()], "a tag is no list");
+    assert_eq!(store.repositories_with_lists(None, 1).await.unwrap(), std::slice::from_ref(&name));
+    assert_eq!(store.repositories_with_lists(Some("a"), 1).await.unwrap(), std::slice::from_ref(&below));
+    // Another page adds to them, the same page replaces itself, and a removal takes it out.
+    store.put_list(&name, "referrers", &list("{}", 3)).await.unwrap();
+    assert_eq!(store.lists(&name).await.unwrap().held.count, 2);
+    store.put_list(&name, "referrers", &list("{}", 3)).await.unwrap();
+    store.remove_list(&name, "tags").await.unwrap();
+    assert_eq!(store.lists(&name).await.unwrap().held.count, 1);
+    store.remove_list(&name, "referrers").await.unwrap();
+    assert_eq!(store.lists(&name).await.unwrap(), HeldLists::default());
+    assert_eq!(store.repositories_with_lists(None, 10).await.unwrap(), std::slice::from_ref(&below));
+    assert_eq!(store.remove_repository(&below).await.unwrap(), Some(two.held));
+    assert_eq!(store.remove_repository(&below).await.unwrap(), Some(Held::default()));
+    assert_eq!(store.remove_repository(&tagged).await.unwrap(), None);
+    assert!(store.repositories_with_lists(None, 10).await.unwrap().is_empty());
 }
 
 async fn lists_are_bounded<E: Engine>(place: E) {

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use oci::{Algorithm, Digest, Repository};
 use serde::{Deserialize, Serialize};
 
+use super::disk::regular_len;
+use super::entries::modified;
 use super::publish::{self, Durability};
 use super::small_file::Content;
 use super::store::FsStore;
 use super::timestamp;
 use crate::error::StoreError;
-use crate::record_store::{LIST_COUNT_MAX, StoredList};
+use crate::record_store::{HeldLists, LIST_COUNT_MAX, StoredList};
 
 /// Larger than any page with its line: pages are refused above 4 MiB.
 const LIST_FILE_BYTES_MAX: usize = 5 * 1024 * 1024;
@@ -71,6 +73,36 @@ impl FsStore {
         let mut line = serde_json::to_vec(&line).expect("strings are always JSON");
         line.push(b'\n');
         publish::bytes(self.root(), &path, &[line.into(), list.bytes.clone()], Durability::PowerLoss)
+    }
+
+    /// Measures the pages in a directory.
+    pub(super) fn measure_lists(&self, directory: &Path) -> Result<HeldLists, StoreError> {
+        let mut lists = HeldLists::default();
+        let mut failure = None;
+        self.root().disk().list(
+            directory,
+            &mut |name| match self.root().disk().stat(&directory.join(name)) {
+                Ok(stat) => {
+                    if let Some(stat) = stat
+                        && let Some(len) = regular_len(&stat)
+                    {
+                        lists.held.bytes += len;
+                        lists.held.count += 1;
+                        lists.stored_at = lists.stored_at.max(Some(modified(&stat)));
+                    }
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    ControlFlow::Break(())
+                }
+            },
+        )?;
+        match failure {
+            Some(error) => Err(error),
+            None if lists.held.count == 0 => self.root().ensure_present().map(|()| lists),
+            None => Ok(lists),
+        }
     }
 
     /// Removes the oldest page of a repository that has reached the bound: clients choose the keys, and must

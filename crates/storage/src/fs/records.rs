@@ -14,13 +14,16 @@ use super::file_cache::Cached;
 use super::jobs::Sort;
 use super::publish::{self, Durability};
 use super::removal::SYNC_COUNT;
+use super::repositories::Sought;
 use super::small_file::{Content, Small};
 use super::store::FsStore;
 use super::timestamp;
 use crate::error::StoreError;
 use crate::record_store::{
-    HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, ManifestEntry, RecordStore, StoredList, StoredManifest,
+    HeldLists, HeldManifest, MANIFEST_IN_MEMORY_BYTES_MAX, ManifestEntry, RecordStore, StoredList,
+    StoredManifest,
 };
+use crate::usage::Held;
 use crate::verified_manifest::VerifiedManifest;
 
 /// Larger than any record.
@@ -192,7 +195,7 @@ impl RecordStore for FsStore {
         Ok(())
     }
 
-    async fn remove_repository(&self, repository: &Repository) -> Result<(), StoreError> {
+    async fn remove_repository(&self, repository: &Repository) -> Result<Option<Held>, StoreError> {
         let repository = repository.clone();
         self.run(Sort::Write, move |store| store.remove_repository_blocking(&repository)).await
     }
@@ -236,12 +239,25 @@ impl RecordStore for FsStore {
         self.run(Sort::Write, move |store| store.root().unlink(&path)).await
     }
 
+    async fn lists(&self, repository: &Repository) -> Result<HeldLists, StoreError> {
+        let directory = self.root().layout().lists(repository);
+        self.run(Sort::Read, move |store| store.measure_lists(&directory)).await
+    }
+
+    async fn repositories_with_lists(
+        &self,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Result<Vec<Repository>, StoreError> {
+        self.list_repositories(after.unwrap_or_default(), count_max, Sought::Lists).await
+    }
+
     async fn repositories(
         &self,
         after: Option<&str>,
         count_max: usize,
     ) -> Result<Vec<Repository>, StoreError> {
-        self.list_repositories(after.unwrap_or_default(), count_max).await
+        self.list_repositories(after.unwrap_or_default(), count_max, Sought::Content).await
     }
 
     async fn note(&self, name: &str) -> Result<Option<Bytes>, StoreError> {

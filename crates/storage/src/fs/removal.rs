@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::layout::ALGORITHMS;
 use super::store::FsStore;
 use crate::error::StoreError;
+use crate::usage::Held;
 
 /// Directories inside each other that are removed as a whole: those of grants are two.
 const TREE_DEPTH_MAX: usize = 4;
@@ -23,6 +24,13 @@ const BATCH_COUNT: usize = 1024;
 /// Repositories whose directories one job syncs. The file system syncs more of them as a whole, if it can:
 /// each directory by itself costs a write to its journal.
 pub(super) const SYNC_COUNT: usize = 64;
+
+/// The directories of a repository that were moved to `tmp`.
+#[derive(Debug, Default)]
+struct Moved {
+    links: Option<PathBuf>,
+    lists: Option<PathBuf>,
+}
 
 impl FsStore {
     /// The repositories that share the bytes have an entry each in the cache.
@@ -68,30 +76,40 @@ impl FsStore {
         self.root().ensure_present()
     }
 
-    pub(super) fn remove_repository_blocking(&self, repository: &Repository) -> Result<(), StoreError> {
-        let mut moved = Vec::new();
-        let removed = self.take_down(repository, &mut moved);
-        for path in moved {
-            // If this fails, the next start empties `tmp`.
-            self.root().swallow(self.remove_tree(&path));
+    /// Returns the lists that went; `None`: the repository has a manifest or a tag.
+    pub(super) fn remove_repository_blocking(
+        &self,
+        repository: &Repository,
+    ) -> Result<Option<Held>, StoreError> {
+        let mut moved = Moved::default();
+        let is_removed = self.take_down(repository, &mut moved);
+        let mut lists = Held::default();
+        if let Some(path) = &moved.lists {
+            match self.measure_lists(path) {
+                Ok(measured) => lists = measured.held,
+                Err(error) => self.root().swallow(Err(error)),
+            }
         }
-        removed
+        for path in moved.links.iter().chain(&moved.lists) {
+            // If this fails, the next start empties `tmp`.
+            self.root().swallow(self.remove_tree(path));
+        }
+        Ok(is_removed?.then_some(lists))
     }
 
     /// Removes the directories of a repository without manifests and tags. Grants and lists are moved to
-    /// `moved`.
-    fn take_down(&self, repository: &Repository, moved: &mut Vec<PathBuf>) -> Result<(), StoreError> {
+    /// `moved`. False: it has a manifest or a tag, and stays.
+    fn take_down(&self, repository: &Repository, moved: &mut Moved) -> Result<bool, StoreError> {
         let (root, layout) = (self.root(), self.root().layout());
         let _closed = root.close_repositories();
         let records = self.record_directories(repository);
         for directory in &records {
             if self.has_names(directory)? {
-                return Ok(());
+                return Ok(false);
             }
         }
-        for directory in [layout.all_links(repository), layout.lists(repository)] {
-            moved.extend(root.move_out(&directory)?);
-        }
+        moved.links = root.move_out(&layout.all_links(repository))?;
+        moved.lists = root.move_out(&layout.lists(repository))?;
         for directory in records.iter().chain([&layout.all_manifest_records(repository)]) {
             root.remove_directory(directory)?;
         }
@@ -102,7 +120,7 @@ impl FsStore {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The directories of the records that name a repository's images.

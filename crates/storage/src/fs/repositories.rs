@@ -16,10 +16,20 @@ use super::levels::Level;
 use super::store::FsStore;
 use crate::error::StoreError;
 
+/// What a repository has to hold to be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// A manifest, a tag or a grant.
+    Content,
+    /// A page of a list.
+    Lists,
+}
+
 /// A page that is being built.
 struct Page<'a> {
     after: &'a str,
     count_max: usize,
+    sought: Sought,
     found: Vec<Repository>,
 }
 
@@ -29,22 +39,28 @@ impl FsStore {
         &self,
         after: &str,
         count_max: usize,
+        sought: Sought,
     ) -> Result<Vec<Repository>, StoreError> {
         let turn = Arc::clone(self.listing()).lock_owned().await;
         let after = after.to_owned();
         let list = move |store: &Self| {
-            let listed = store.repositories_blocking(&after, count_max);
+            let listed = store.repositories_blocking(&after, count_max, sought);
             drop(turn);
             listed
         };
         self.run(Sort::Long, list).await
     }
 
-    fn repositories_blocking(&self, after: &str, count_max: usize) -> Result<Vec<Repository>, StoreError> {
+    fn repositories_blocking(
+        &self,
+        after: &str,
+        count_max: usize,
+        sought: Sought,
+    ) -> Result<Vec<Repository>, StoreError> {
         if self.root().disk().stat(&self.root().layout().repositories())?.is_none() {
             self.root().ensure_present()?;
         }
-        let mut page = Page { after, count_max, found: Vec::new() };
+        let mut page = Page { after, count_max, sought, found: Vec::new() };
         if count_max > 0 {
             // The page is full, or there are no more names.
             let _ = self.walk("", &mut page)?;
@@ -75,16 +91,18 @@ impl FsStore {
         let directory = self.root().layout().repositories().join(name);
         let is_directory = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         let stat = self.root().disk().stat(&directory)?;
-        if stat.as_ref().is_some_and(is_directory) && self.holds_anything(&directory)? {
+        if stat.as_ref().is_some_and(is_directory) && self.holds(&directory, page.sought)? {
             page.found.extend(name.parse::<Repository>());
         }
         let is_full = page.found.len() >= page.count_max;
         Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// Whether a repository's directory contains a tag, a manifest or a grant. Directories outlive their
-    /// files.
-    fn holds_anything(&self, directory: &Path) -> Result<bool, StoreError> {
+    /// Whether a repository's directory contains such files. Directories outlive them.
+    fn holds(&self, directory: &Path, sought: Sought) -> Result<bool, StoreError> {
+        if sought == Sought::Lists {
+            return self.has_names(&directory.join("_lists"));
+        }
         let by_digest = ["_manifests", "_blobs"].into_iter();
         let by_digest = by_digest.flat_map(|inner| ALGORITHMS.map(|algorithm| (inner, algorithm.as_str())));
         if self.has_names(&directory.join("_tags"))? {

@@ -32,6 +32,8 @@ pub enum Operation {
     List,
     PutList,
     RemoveList,
+    Lists,
+    RepositoriesWithLists,
     Repositories,
     RemoveRepository,
     Note,

@@ -62,8 +62,9 @@ fn every_event(hub: &RegistryMetrics) {
     hub.look_up_inventory(|| Some(3), || Some(60), || Some(1000));
     hub.evicted(Evicted::Cap, 2, 2000);
     hub.look_up_stored(|| {
-        let none = [Stored::Manifest, Stored::Partial, Stored::Quarantine].map(|kind| (kind, 0, 0));
-        Some([(Stored::Blob, 4096, 2), none[0], none[1], none[2]])
+        let others = [Stored::Manifest, Stored::Partial, Stored::Quarantine, Stored::List];
+        let none = others.map(|kind| (kind, 0, 0));
+        Some([(Stored::Blob, 4096, 2), none[0], none[1], none[2], none[3]])
     });
 }
 

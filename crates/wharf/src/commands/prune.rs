@@ -11,10 +11,11 @@ use crate::config::Config;
 use crate::output::print;
 
 /// The kinds in an answer, and what they are called.
-const KINDS: [(&str, &str); 3] = [
+const KINDS: [(&str, &str); 4] = [
     ("orphans", "blobs that no image needs"),
     ("partial", "unfinished blobs"),
     ("quarantine", "damaged files"),
+    ("lists", "lists that no image needs"),
 ];
 
 /// The selection and the mode of a prune.

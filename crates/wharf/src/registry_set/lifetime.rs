@@ -131,7 +131,7 @@ impl Served {
     /// The same registry, whose store is maintained, scrubbed and kept to its limits from now on, and shows
     /// its usage in the metrics.
     pub(super) fn maintained(mut self) -> Self {
-        show_usage(self.backend.metrics(), &self.store);
+        show_usage(self.backend.metrics(), self.keeper.inventory());
         let stop = self.lifetime.cancel.child_token();
         self.lifetime.tasks.spawn(Arc::clone(&self.keeper).run(stop.clone()));
         self.lifetime.tasks.spawn(Arc::clone(&self.scrubber).run(stop.clone()));
@@ -225,15 +225,17 @@ fn show_addresses(metrics: &RegistryMetrics, upstream: &Arc<HttpUpstream>) {
 }
 
 /// Shows the usage of the store in the metrics once it is counted. The metrics do not keep the store open.
-fn show_usage(metrics: &RegistryMetrics, store: &Arc<dyn Store>) {
-    let store = Arc::downgrade(store);
+fn show_usage(metrics: &RegistryMetrics, inventory: &Arc<Inventory>) {
+    let inventory = Arc::downgrade(inventory);
     metrics.look_up_stored(move || {
-        let usage = store.upgrade()?.usage();
+        let inventory = inventory.upgrade()?;
+        let usage = inventory.usage();
         let kinds = [
             (Stored::Blob, usage.blobs),
             (Stored::Manifest, usage.manifests),
             (Stored::Partial, usage.partial),
             (Stored::Quarantine, usage.quarantine),
+            (Stored::List, inventory.lists()),
         ];
         (!usage.is_counting).then(|| kinds.map(|(kind, held)| (kind, held.bytes, held.count)))
     });

@@ -7,6 +7,7 @@ use telemetry::Metrics;
 
 use crate::fs::fault::{Call, Faults};
 use crate::fs::levels::Levels;
+use crate::fs::repositories::Sought;
 use crate::fs::{FsStore, open, open_with};
 use crate::record_store::RecordStore;
 
@@ -15,7 +16,7 @@ fn store(directory: &tempfile::TempDir) -> FsStore {
 }
 
 fn listed(store: &FsStore, after: &str, count_max: usize) -> Vec<String> {
-    let found = store.repositories_blocking(after, count_max).unwrap();
+    let found = store.repositories_blocking(after, count_max, Sought::Content).unwrap();
     found.iter().map(|name| name.as_str().to_owned()).collect()
 }
 

@@ -252,7 +252,9 @@ async fn puts_beside_the_removal_of_their_repository_succeed_and_stay() {
             tokio::spawn(async move { fill(&store, &name).await })
         });
         join_all(puts).await.into_iter().for_each(|put| put.unwrap());
-        join_all(removals).await.into_iter().for_each(|removed| removed.unwrap().unwrap());
+        for removed in join_all(removals).await {
+            removed.unwrap().unwrap();
+        }
         for name in &names {
             assert_eq!(store.tag(name, &tag()).await.unwrap(), Some(record()), "{name}, round {round}");
             assert!(whole(store.manifest(name, manifest().digest()).await.unwrap()).is_some());

@@ -371,8 +371,8 @@ pub(crate) static UNUSED_FOR: Key<Option<Duration>> = Key {
     form: form::TIME_OR_OFF,
     default: Preset::Value(None),
     reloadable: true,
-    doc: "An image that no client pulled for this time goes, however much room there is. \
-          Of each time that wharf does not run, a day at the most counts.",
+    doc: "An image that no client pulled for this time goes, however much room there is, and so does a list of \
+          a repository without an image. Of each time that wharf does not run, a day at the most counts.",
 };
 
 pub(crate) static KEEP_TAGS: Key<Option<usize>> = Key {
