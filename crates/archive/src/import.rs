@@ -5,7 +5,9 @@
 
 mod copy;
 mod docker;
+mod failure;
 mod report;
+mod room;
 mod scratch;
 mod stream;
 mod tree;
@@ -17,19 +19,20 @@ use std::time::SystemTime;
 
 use oci::{Descriptor, Digest, MANIFEST_BYTES_MAX, Repository};
 use policy::freshness::{Replace, TagRecord};
-use storage::StoreError;
 
 use crate::blocking::blocking;
 use crate::confined::read_all;
 use crate::content::Content;
 use crate::listing::{Found, Refusal};
 use crate::source::Source;
-use crate::tarball::TarError;
 use crate::target::{Target, Targets};
 pub(crate) use copy::{Copied, Way, blob as copy_blob};
+pub use failure::ImportError;
 pub use report::{KeptTag, Report};
+pub(crate) use room::take_room;
+use room::take_room_for_manifests;
 pub use stream::import_archive;
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Tree, Trees};
 
 /// The options of an import.
 #[derive(Clone, Debug)]
@@ -42,26 +45,6 @@ pub struct Options {
     pub replace: Replace,
     /// Whether an image of an archive is imported that lacks blobs, as one of a directory is.
     pub takes_incomplete: bool,
-}
-
-/// The reasons why an import ended early. Another run continues it.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The directory cannot be read.
-    #[error("cannot read the source: {0}")]
-    Source(#[from] io::Error),
-    /// The archive cannot be read, or is not one that wharf takes.
-    #[error(transparent)]
-    Archive(#[from] TarError),
-    /// A part of the archive exceeds a bound.
-    #[error("{0}")]
-    Bound(String),
-    /// A registry's store cannot be used.
-    #[error("{0}")]
-    Target(String),
-    /// The store failed.
-    #[error("cannot store: {0}")]
-    Store(#[from] StoreError),
 }
 
 /// Copies all images of a directory. `say` gets the name of each image before it is copied. Malformed parts
@@ -106,6 +89,8 @@ struct Run<'a> {
     options: &'a Options,
     /// Blobs of the directory that are counted, by the name of their registry: images share them.
     counted: HashSet<(String, Digest)>,
+    /// Images of the directory, of which some have many names.
+    trees: Trees,
     report: Report,
 }
 
@@ -119,7 +104,8 @@ impl<'a> Run<'a> {
             }
             None => None,
         };
-        Ok(Self { targets, chosen, options, counted: HashSet::new(), report: Report::default() })
+        let (counted, trees) = (HashSet::new(), Trees::default());
+        Ok(Self { targets, chosen, options, counted, trees, report: Report::default() })
     }
 
     /// The registry of an image, and the image as it is called there, or the reason why it is not imported.
@@ -151,28 +137,43 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         };
-        let (tree_of, root) = (Arc::clone(source), image.digest.clone());
+        let Some(tree) = self.tree_of(source, &image.digest).await? else { return Ok(()) };
+        let mut lacks_blobs = false;
+        for blob in tree.blobs() {
+            lacks_blobs |= !self.blob_of(source, &target, &image.repository, &blob).await?;
+        }
+        self.report.incomplete += u64::from(lacks_blobs || tree.lacks_manifests);
+        self.store_image(&target, &image, &tree).await
+    }
+
+    /// Reads the manifests of an image of a directory, once for all names that follow each other soon. `None`:
+    /// the image is refused.
+    async fn tree_of(
+        &mut self,
+        source: &Arc<Source>,
+        root: &Digest,
+    ) -> Result<Option<Arc<Tree>>, ImportError> {
+        if let Some(tree) = self.trees.get(root) {
+            return Ok(Some(tree));
+        }
+        let (tree_of, digest) = (Arc::clone(source), root.clone());
         let read = move || {
             let bytes_of = |digest: &Digest| -> io::Result<_> {
                 let Some((file, _)) = tree_of.content(digest)? else { return Ok(None) };
                 read_all(file, MANIFEST_BYTES_MAX).map(|bytes| Some(bytes.into()))
             };
-            Ok(Tree::read(&root, bytes_of))
+            Ok(Tree::read(&digest, bytes_of))
         };
-        let mut tree = match blocking(read).await? {
-            Ok(tree) => tree,
+        match blocking(read).await? {
+            Ok(mut tree) => {
+                self.report.refuse(std::mem::take(&mut tree.refusals));
+                Ok(Some(self.trees.keep(root, tree)))
+            }
             Err(refusal) => {
                 self.report.refuse(refusal);
-                return Ok(());
+                Ok(None)
             }
-        };
-        let mut lacks_blobs = false;
-        for blob in tree.blobs() {
-            lacks_blobs |= !self.blob_of(source, &target, &image.repository, &blob).await?;
         }
-        self.report.refuse(std::mem::take(&mut tree.refusals));
-        self.report.incomplete += u64::from(lacks_blobs || tree.lacks_manifests);
-        self.store_image(&target, &image, &tree).await
     }
 
     /// Returns whether the store has the blob afterwards.
@@ -251,6 +252,8 @@ impl<'a> Run<'a> {
 
     /// Stores the manifests and tags of an image, whose blobs are stored.
     async fn store_image(&mut self, target: &Target, image: &Found, tree: &Tree) -> Result<(), ImportError> {
+        // Room for all of them or for none: a platform without its index would be listed as an image.
+        let _room = take_room_for_manifests(target, image, tree).await?;
         for member in &tree.manifests {
             target.put_manifest(&image.repository, &member.media_type, &member.manifest).await?;
         }

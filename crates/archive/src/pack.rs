@@ -8,12 +8,13 @@ mod batch;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use oci::{Digest, MANIFEST_BYTES_MAX, Repository};
 
 use crate::confined::read_all;
-use crate::import::{NO_REGISTRY, Tree, other_registry};
+use crate::import::{NO_REGISTRY, Tree, Trees, other_registry};
 use crate::layout::INDEX;
 use crate::listing::{Found, Refusal, Refusals};
 use crate::source::Source;
@@ -31,6 +32,9 @@ pub trait Registries {
     fn resolve(&mut self, name: &str) -> Result<Result<String, String>, Self::Error>;
 }
 
+/// An image with its manifests, and the name of its registry.
+type Placed = (String, Found, Arc<Tree>);
+
 /// The images of a directory that are not packed yet.
 #[derive(Debug)]
 pub struct Packer<'s> {
@@ -40,7 +44,8 @@ pub struct Packer<'s> {
     parts: VecDeque<Option<Repository>>,
     images: VecDeque<Found>,
     /// An image that did not fit into the archive before.
-    left: Option<(String, Found, Tree)>,
+    left: Option<Placed>,
+    trees: Trees,
     refusals: Refusals,
 }
 
@@ -52,7 +57,8 @@ impl<'s> Packer<'s> {
     /// The source cannot be listed.
     pub fn new(source: &'s Source, chosen: Option<String>) -> io::Result<Self> {
         let (parts, refusals) = source.parts()?;
-        Ok(Self { source, chosen, parts: parts.into(), images: VecDeque::new(), left: None, refusals })
+        let (images, trees) = (VecDeque::new(), Trees::default());
+        Ok(Self { source, chosen, parts: parts.into(), images, left: None, trees, refusals })
     }
 
     /// The next archive; `None`: there are no more images.
@@ -82,10 +88,7 @@ impl<'s> Packer<'s> {
     }
 
     /// The next image with its registry and its manifests.
-    fn image<R: Registries>(
-        &mut self,
-        registries: &mut R,
-    ) -> Result<Option<(String, Found, Tree)>, R::Error> {
+    fn image<R: Registries>(&mut self, registries: &mut R) -> Result<Option<Placed>, R::Error> {
         loop {
             let Some(image) = self.images.pop_front() else {
                 let Some(part) = self.parts.pop_front() else { return Ok(None) };
@@ -99,6 +102,9 @@ impl<'s> Packer<'s> {
                     continue;
                 }
             };
+            if let Some(tree) = self.trees.get(&image.digest) {
+                return Ok(Some((registry, image, tree)));
+            }
             let bytes_of = |digest: &Digest| -> io::Result<Option<Bytes>> {
                 let Some((file, _)) = self.source.content(digest)? else { return Ok(None) };
                 read_all(file, MANIFEST_BYTES_MAX).map(|bytes| Some(bytes.into()))
@@ -106,6 +112,7 @@ impl<'s> Packer<'s> {
             match Tree::read(&image.digest, bytes_of) {
                 Ok(mut tree) => {
                     self.refusals.append(std::mem::take(&mut tree.refusals));
+                    let tree = self.trees.keep(&image.digest, tree);
                     return Ok(Some((registry, image, tree)));
                 }
                 Err(refusal) => self.refusals.push(refusal),

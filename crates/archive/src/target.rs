@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use inventory::Inventory;
-use oci::{Digest, MediaType, Repository};
+use oci::{Descriptor, Digest, Manifest, MediaType, Repository};
 use parking_lot::RwLock;
 use policy::docker_hub;
 use storage::{Store, StoreError, VerifiedManifest};
@@ -185,6 +186,26 @@ impl Owners {
             owned.targets.push(Arc::clone(target));
         }
         is_news
+    }
+
+    /// Notes that a manifest belongs to a registry, with all that it names, as far as `bytes_of` has that.
+    pub(crate) fn add_tree(
+        &mut self,
+        root: &Digest,
+        target: &Arc<Target>,
+        mut bytes_of: impl FnMut(&Digest) -> Option<Bytes>,
+    ) {
+        self.add(root, target, None);
+        self.expect_manifest(root);
+        let mut ahead = vec![root.clone()];
+        while let Some(digest) = ahead.pop() {
+            let Some(bytes) = bytes_of(&digest) else { continue };
+            let Ok(manifest) = Manifest::parse(&bytes, None) else { continue };
+            manifest.manifests.iter().for_each(|child| self.expect_manifest(&child.digest));
+            let named = manifest.manifests.into_iter().chain(manifest.config).chain(manifest.layers);
+            let is_news = |named: &Descriptor| self.add(&named.digest, target, named.size);
+            ahead.extend(named.filter(is_news).map(|named| named.digest));
+        }
     }
 
     pub(crate) fn of(&self, digest: &Digest) -> &[Arc<Target>] {

@@ -65,6 +65,12 @@ impl Directory {
         self.runtime.block_on(work(Arc::clone(stores.archives())))
     }
 
+    /// Learns the limits on the stores, which an import keeps to: nothing makes room while no wharf runs.
+    pub(crate) fn measure(&self) {
+        let stores = self.stores.as_ref().expect("they are open");
+        self.runtime.block_on(stores.measure());
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -243,6 +243,11 @@ impl RegistrySet {
         Ok(())
     }
 
+    /// Learns the limits on the stores and the room below them, without any upkeep.
+    pub(crate) async fn measure(&self) {
+        self.shared.common_keeper.measure().await;
+    }
+
     /// Retires the registries again that a failed change has taken back.
     fn abandon(&mut self, registries: Vec<(Registry, Step)>) {
         for (_, step) in registries {

@@ -232,6 +232,11 @@ impl AtRest {
         &self.archives
     }
 
+    /// Learns the limits on the stores and the room below them. From then on, what has no room is refused.
+    pub(crate) async fn measure(&self) {
+        self.set.measure().await;
+    }
+
     /// Ends the admin listener, and closes the stores.
     pub(crate) async fn close(self) {
         self.shutdown.cancel();

@@ -77,6 +77,7 @@ impl Failure {
             ImportError::Source(_) | ImportError::Archive(_) | ImportError::Bound(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid_archive")
             }
+            ImportError::NoRoom(_) => (StatusCode::INSUFFICIENT_STORAGE, "no_room"),
             ImportError::Target(_) => (StatusCode::NOT_FOUND, "unknown_registry"),
             ImportError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store_failed"),
         };

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use storage::{HeldManifest, OpenBlob};
 
 use super::choice::Chosen;
+use crate::blocking::blocking;
 use crate::import::Tree;
 use crate::listing::Refusal;
 
@@ -92,8 +93,14 @@ pub(super) async fn tree(image: &Chosen) -> Result<Tree, String> {
             return Err(format!("it has more than {MANIFEST_COUNT_MAX} manifests"));
         }
     }
-    let bytes_of = |digest: &Digest| Ok::<_, Infallible>(documents.get(digest).cloned());
-    Tree::read(&image.digest, bytes_of).map_err(|refusal| refusal.reason)
+    let root = image.digest.clone();
+    // Hashing and parsing many manifests takes long.
+    let read = move || {
+        let bytes_of = |digest: &Digest| Ok::<_, Infallible>(documents.get(digest).cloned());
+        Ok(Tree::read(&root, bytes_of))
+    };
+    let read = blocking(read).await.map_err(|error| error.to_string())?;
+    read.map_err(|refusal| refusal.reason)
 }
 
 #[derive(Deserialize)]

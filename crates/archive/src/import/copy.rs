@@ -6,6 +6,8 @@ use std::sync::Arc;
 use oci::Digest;
 use storage::{Spool, StoreError, StoreErrorKind, VerifiedSpool, VerifyError};
 
+use super::failure::ImportError;
+use super::room::take_room;
 use crate::content::{Content, PIECE_BYTES};
 use crate::target::Target;
 
@@ -35,9 +37,10 @@ const CLONE_BYTES_MIN: u64 = 256 * 1024 + 1;
 /// again; if they are wrong, the copy starts anew.
 ///
 /// # Errors
-/// The store failed.
-pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) -> Result<Copied, StoreError> {
+/// The store failed, or has no room.
+pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) -> Result<Copied, ImportError> {
     let size = content.size();
+    let _room = take_room(target, digest, size).await?;
     // Clients may read ranges of a spool before its blob is whole. So nothing goes into it that may be wrong.
     match content.is_blob(digest).await {
         Ok(true) => {}
@@ -66,15 +69,15 @@ pub(crate) async fn blob(target: &Target, digest: &Digest, content: &Content) ->
                     spool.discard().await;
                     continue;
                 }
-                FillError::Store(error) => return Err(error),
+                FillError::Store(error) => return Err(error.into()),
             }
         }
         match spool.clone().finish(size).await {
-            Ok(verified) => return admit(target, verified, way).await,
+            Ok(verified) => return Ok(admit(target, verified, way).await?),
             Err(VerifyError::Store(error)) if error.kind() == StoreErrorKind::Closed => {
                 return Ok(Copied::Pulled);
             }
-            Err(VerifyError::Store(error)) => return Err(error),
+            Err(VerifyError::Store(error)) => return Err(error.into()),
             // The bytes that were there may be the wrong ones. The spool was deleted.
             Err(_) if !was_empty => {
                 spool.discard().await;

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use oci::{Descriptor, Digest, MANIFEST_BYTES_MAX};
+use oci::{Digest, MANIFEST_BYTES_MAX};
 
 use super::docker::Files;
 use super::scratch::Scratch;
 use super::{ImportError, Options, Report, Run};
+use crate::blocking::blocking;
 use crate::content::Content;
 use crate::listing::{Found, Refusal};
 use crate::tarball::{Arrival, read_ahead};
@@ -204,19 +205,17 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Notes that a manifest belongs to a registry, with all that it names, as far as that came.
-    fn own(&mut self, digest: &Digest, target: &Arc<Target>) -> Result<(), ImportError> {
-        self.owners.add(digest, target, None);
-        self.owners.expect_manifest(digest);
-        let mut ahead = vec![digest.clone()];
-        while let Some(digest) = ahead.pop() {
-            let Some(bytes) = self.documents.read(&digest) else { continue };
-            let Ok(manifest) = oci::Manifest::parse(&bytes, None) else { continue };
-            manifest.manifests.iter().for_each(|child| self.owners.expect_manifest(&child.digest));
-            let named = manifest.manifests.into_iter().chain(manifest.config).chain(manifest.layers);
-            let is_news = |named: &Descriptor| self.owners.add(&named.digest, target, named.size);
-            ahead.extend(named.filter(is_news).map(|named| named.digest));
-        }
+    /// Notes that a manifest belongs to a registry, with all that it names, as far as that came. Parses off
+    /// the runtime's threads.
+    async fn own(&mut self, digest: &Digest, target: &Arc<Target>) -> Result<(), ImportError> {
+        let (mut documents, mut owners) =
+            (std::mem::take(&mut self.documents), std::mem::take(&mut self.owners));
+        let (digest, target) = (digest.clone(), Arc::clone(target));
+        let note = move || {
+            owners.add_tree(&digest, &target, |digest| documents.read(digest));
+            Ok((documents, owners))
+        };
+        (self.documents, self.owners) = blocking(note).await?;
         self.documents.check_reads()
     }
 }

@@ -1,7 +1,8 @@
 //! The manifests and blobs of one image, as far as an archive has them.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use oci::{Descriptor, Digest, Manifest, MediaType};
@@ -14,6 +15,10 @@ const DEPTH_MAX: usize = 4;
 
 /// The most bytes of manifests that one image may have; they are in memory together.
 const TREE_BYTES_MAX: usize = 64 << 20;
+
+/// Images that are kept for their further names. Together they have as many bytes of manifests as one may
+/// have.
+const KEPT_COUNT_MAX: usize = 64;
 
 /// An image with verified manifests.
 #[derive(Debug, Default)]
@@ -37,6 +42,32 @@ pub(crate) struct Member {
     pub(crate) blobs: Vec<Descriptor>,
     /// The manifests that it names.
     pub(crate) children: Vec<Digest>,
+}
+
+/// The images that were read last, for their further names.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    kept: VecDeque<(Digest, Arc<Tree>)>,
+    bytes: usize,
+}
+
+impl Trees {
+    /// The image of this digest, if it was read lately.
+    pub(crate) fn get(&self, root: &Digest) -> Option<Arc<Tree>> {
+        self.kept.iter().find(|(digest, _)| digest == root).map(|(_, tree)| Arc::clone(tree))
+    }
+
+    /// Keeps an image. Those that were read longest ago make room.
+    pub(crate) fn keep(&mut self, root: &Digest, tree: Tree) -> Arc<Tree> {
+        let tree = Arc::new(tree);
+        self.bytes += tree.bytes;
+        self.kept.push_back((root.clone(), Arc::clone(&tree)));
+        while self.kept.len() > KEPT_COUNT_MAX || self.bytes > TREE_BYTES_MAX {
+            let Some((_, oldest)) = self.kept.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+        }
+        tree
+    }
 }
 
 impl Tree {
@@ -115,5 +146,27 @@ impl Tree {
         let blobs = manifest.config.into_iter().chain(manifest.layers).collect();
         self.manifests.push(Member { media_type: manifest.media_type, manifest: verified, blobs, children });
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::Algorithm;
+
+    use super::*;
+
+    #[test]
+    fn images_are_kept_within_bounds_of_number_and_bytes() {
+        let digest = |number: usize| Digest::of(Algorithm::Sha256, &number.to_le_bytes());
+        let mut trees = Trees::default();
+        for number in 0..=KEPT_COUNT_MAX {
+            trees.keep(&digest(number), Tree { bytes: 1000, ..Tree::default() });
+        }
+        assert!(trees.get(&digest(0)).is_none() && trees.get(&digest(1)).is_some());
+        trees.keep(&digest(100), Tree { bytes: TREE_BYTES_MAX - 1500, ..Tree::default() });
+        assert!(trees.get(&digest(100)).is_some() && trees.get(&digest(KEPT_COUNT_MAX)).is_some());
+        assert!(trees.get(&digest(KEPT_COUNT_MAX - 1)).is_none());
+        trees.keep(&digest(101), Tree { bytes: TREE_BYTES_MAX, ..Tree::default() });
+        assert_eq!((trees.kept.len(), trees.bytes), (1, TREE_BYTES_MAX));
     }
 }

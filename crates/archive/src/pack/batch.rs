@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use oci::{Descriptor, Digest};
 
@@ -25,7 +26,7 @@ const PIECE_BYTES: usize = 1 << 20;
 pub struct Batch<'s> {
     source: &'s Source,
     registry: String,
-    images: Vec<(Found, Tree)>,
+    images: Vec<(Found, Arc<Tree>)>,
     manifest_bytes: usize,
     blobs: HashSet<Digest>,
 }
@@ -77,7 +78,7 @@ impl<'s> Batch<'s> {
         self.images.is_empty() || after.are_within_bounds()
     }
 
-    pub(super) fn add(&mut self, image: Found, tree: Tree) {
+    pub(super) fn add(&mut self, image: Found, tree: Arc<Tree>) {
         self.manifest_bytes += bytes_of(&tree);
         self.blobs.extend(tree.blobs().into_iter().map(|blob| blob.digest));
         self.images.push((image, tree));
@@ -111,7 +112,7 @@ impl<'s> Batch<'s> {
     }
 
     fn entries(&self) -> Vec<IndexEntry> {
-        let entries = |(image, tree): &(Found, Tree)| {
+        let entries = |(image, tree): &(Found, Arc<Tree>)| {
             let root = tree.manifests.last().expect("a tree has its root");
             let (media_type, size) = (root.media_type.as_str(), root.manifest.bytes().len() as u64);
             let entry =

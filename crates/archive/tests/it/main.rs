@@ -6,6 +6,7 @@ mod attacks;
 mod carry;
 mod names;
 mod pack;
+mod room;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

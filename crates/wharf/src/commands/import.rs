@@ -34,6 +34,9 @@ pub(crate) fn import(config: &Config, arguments: &ImportArguments) -> Result<(),
         return Err(Failure::WrongUse("--names is for directories; an archive has its names".to_owned()));
     }
     let listener = AdminListener::find_or_make(config, arguments.url.as_ref(), NewStores::All)?;
+    if let Some(directory) = listener.directory() {
+        directory.measure();
+    }
     let report = match listener.directory() {
         Some(directory) if is_directory => copy(directory, arguments)?,
         _ => {

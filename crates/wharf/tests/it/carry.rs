@@ -336,3 +336,37 @@ async fn an_import_of_a_directory_into_a_running_wharf_names_the_refused_parts()
         assert!(found == Some(code) && reason.contains(text), "{arguments:?}: {reason}");
     }
 }
+
+/// A server makes room for what comes; a command without one removes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_exceeds_max_size_says_so_and_lists_nothing_with_a_running_wharf_and_without() {
+    let image = Image::generated(5, &[900_000, 900_000]);
+    let gone = FakeRegistry::start().await;
+    let configuration = format!("{}max_size = \"1MB\"\n", offline(&gone));
+    for is_running in [true, false] {
+        let program = is_running.then(|| Program::start(&configuration));
+        let directory = program.as_ref().map(|program| Arc::clone(&program.directory)).unwrap_or_else(|| {
+            let directory = Arc::new(tempfile::tempdir().unwrap());
+            std::fs::write(directory.path().join("wharf.toml"), &configuration).unwrap();
+            directory
+        });
+        directories(directory.path(), &image);
+        let url = program.as_ref().map(|program| format!("http://{}", program.admin));
+        let wharf = |arguments: &[&str]| {
+            let url = url.iter().flat_map(|url| ["--url", url.as_str()]);
+            run(directory.path(), &arguments.iter().copied().chain(url).collect::<Vec<_>>())
+        };
+        let knows_its_cap = async {
+            while is_running && !wharf(&["stats", "--json"]).1.contains("\"cap_bytes\":1000000") {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the cap is known", knows_its_cap).await;
+        let (code, text, reason) = wharf(&["import", "layout"]);
+        assert!(code == Some(1) && text.is_empty(), "{text}{reason}");
+        assert!(reason.contains("`max_size` of the registry is 1000000 bytes"), "{reason}");
+        let (_, listed, reason) = wharf(&["list", "--json"]);
+        assert!(listed.contains("\"images\":[]"), "{listed}{reason}");
+    }
+    assert_eq!(gone.requests().len(), 0);
+}

@@ -1,5 +1,6 @@
 //! The entries of an archive, one after the other.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use crate::blocking::blocking;
 use crate::content::Content;
 use crate::image_index::{INDEX_BYTES_MAX, ImageIndex};
 use crate::import::scratch::Scratch;
-use crate::import::{Copied, ImportError, copy_blob};
+use crate::import::{Copied, ImportError, copy_blob, take_room};
 use crate::layout::{ANNOUNCEMENT, digest_in};
 use crate::tarball::{Entry, Kind};
 use crate::target::Target;
@@ -80,7 +81,7 @@ impl Intake<'_> {
             self.refuse_pulled(digest)?;
             return Ok(Current::Skipped);
         }
-        self.check_room(&home, &digest.to_string(), size).await?;
+        self.check_room(&home, &digest, size).await?;
         self.begin_file(name, Some(digest), home).await
     }
 
@@ -113,22 +114,24 @@ impl Intake<'_> {
         self.contents.refuse(digest, reason.to_owned())
     }
 
-    async fn check_room(&self, home: &Target, what: &str, size: u64) -> Result<(), ImportError> {
-        if size < LARGE_BLOB_BYTES && home.inventory.fits(size) {
+    /// Checks that a content has room before its bytes are read.
+    async fn check_room(
+        &self,
+        home: &Target,
+        what: &(dyn fmt::Display + Sync),
+        size: u64,
+    ) -> Result<(), ImportError> {
+        drop(take_room(home, what, size).await?);
+        if size < LARGE_BLOB_BYTES {
             return Ok(());
         }
-        let space = home.store().space().await?;
-        let is_too_large = space.is_some_and(|space| space.free < size);
-        if is_too_large || !home.inventory.fits(size) {
-            let free = space.map_or(0, |space| space.free);
-            let reason = format!(
-                "{what} has {size} bytes, for which the store of {} has no room ({free} bytes are free); raise \
-                 its limit, or free space",
-                home.name
-            );
-            return Err(ImportError::Bound(reason));
+        match home.store().space().await? {
+            Some(space) if space.free < size => Err(ImportError::NoRoom(format!(
+                "no room in the store of {} for {what} ({size} bytes): {} bytes of the file system are free",
+                home.name, space.free
+            ))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) async fn take(&mut self, piece: Bytes) -> Result<(), ImportError> {
@@ -215,7 +218,7 @@ impl Intake<'_> {
                     self.announced.at.entry(image.digest.clone()).or_insert(at);
                     let (digest, host) = (image.digest.clone(), image.host.clone());
                     if let Ok(target) = self.run.target_of(host.as_deref()).await? {
-                        self.own(&digest, &target)?;
+                        self.own(&digest, &target).await?;
                     }
                 }
             }
@@ -241,7 +244,7 @@ impl Intake<'_> {
             let owners = self.owners.of(&digest).to_vec();
             for owner in owners {
                 // What it names belongs there too.
-                self.own(&digest, &owner)?;
+                self.own(&digest, &owner).await?;
             }
             return Ok(());
         }

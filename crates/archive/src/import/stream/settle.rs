@@ -8,6 +8,7 @@ use bytes::Bytes;
 use oci::{Descriptor, Digest};
 
 use super::{Intake, Moment, refusals_of};
+use crate::blocking::blocking;
 use crate::content::Content;
 use crate::image_index::ImageIndex;
 use crate::import::{Copied, ImportError, Report, Tree, copy_blob, docker, missing_of};
@@ -97,9 +98,7 @@ impl Intake<'_> {
                 return Ok(false);
             }
         };
-        let documents = &mut self.documents;
-        let bytes_of = |digest: &Digest| Ok::<Option<Bytes>, Infallible>(documents.read(digest));
-        let read = Tree::read(&image.digest, bytes_of);
+        let read = self.read_tree(&image.digest).await?;
         self.documents.check_reads()?;
         let mut tree = match read {
             Ok(tree) if is_end || !tree.lacks_manifests => tree,
@@ -140,6 +139,19 @@ impl Intake<'_> {
         self.run.store_image(&target, &image, &tree).await?;
         (self.say)(&image.to_string());
         Ok(true)
+    }
+
+    /// Reads the manifests of an image off the runtime's threads: hashing and parsing 64 MiB takes long.
+    async fn read_tree(&mut self, root: &Digest) -> Result<Result<Tree, Refusal>, ImportError> {
+        let (mut documents, root) = (std::mem::take(&mut self.documents), root.clone());
+        let read = move || {
+            let bytes_of = |digest: &Digest| Ok::<Option<Bytes>, Infallible>(documents.read(digest));
+            let read = Tree::read(&root, bytes_of);
+            Ok((documents, read))
+        };
+        let (documents, read) = blocking(read).await?;
+        self.documents = documents;
+        Ok(read)
     }
 
     /// Brings a blob into the image's store. Returns whether it is there.
