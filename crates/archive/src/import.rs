@@ -146,8 +146,8 @@ impl<'a> Run<'a> {
         self.store_image(&target, &image, &tree).await
     }
 
-    /// Reads the manifests of an image of a directory, once for all names that follow each other soon. `None`:
-    /// the image is refused.
+    /// Reads the manifests of an image of a directory, once for all names that follow each other soon.
+    /// `None`: the image is refused.
     async fn tree_of(
         &mut self,
         source: &Arc<Source>,

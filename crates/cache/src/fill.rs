@@ -24,7 +24,6 @@ use storage::{OpenBlob, Spool};
 use telemetry::BypassReason;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use upstream::{AddressPosition, Senders};
 
 use crate::error::PullError;
 use crate::permits::{PermitHolder, UpstreamPermit};
@@ -104,8 +103,6 @@ pub(crate) struct Fill {
     /// The memory that all fills of the process share.
     memory: Memory,
     claims: Claims,
-    /// The addresses of the upstream that sent its bytes.
-    senders: Mutex<Senders>,
     readers: Readers,
     /// Whether the blob will not be stored.
     is_lost: Arc<AtomicBool>,
@@ -132,7 +129,6 @@ impl Fill {
             relay: Mutex::new(None),
             memory,
             claims: Claims::default(),
-            senders: Mutex::new(Senders { addresses: Vec::new(), are_all: true }),
             readers: Readers::default(),
             is_lost: Arc::default(),
             announced: Mutex::new(None),
@@ -161,21 +157,6 @@ impl Fill {
     /// The claims of its transfers.
     pub(crate) fn claims(&self) -> &Claims {
         &self.claims
-    }
-
-    /// Notes that this address sends some of its bytes.
-    pub(crate) fn note_sender(&self, address: AddressPosition) {
-        self.senders.lock().add(address);
-    }
-
-    /// Notes that some of its bytes are from an earlier fill.
-    pub(crate) fn note_earlier_bytes(&self) {
-        self.senders.lock().are_all = false;
-    }
-
-    /// The addresses that sent its bytes.
-    pub(crate) fn senders(&self) -> Senders {
-        self.senders.lock().clone()
     }
 
     /// Cancelled once its permit was reclaimed, which ends the fill.

@@ -148,13 +148,6 @@ impl Senders {
     pub fn only(address: AddressPosition) -> Self {
         Self { addresses: vec![address], are_all: true }
     }
-
-    /// Adds an address.
-    pub fn add(&mut self, address: AddressPosition) {
-        if !self.addresses.contains(&address) {
-            self.addresses.push(address);
-        }
-    }
 }
 
 /// An address of an upstream, for operators.

@@ -10,6 +10,7 @@ use policy::approach::Approach;
 use policy::pace::Pace;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use upstream::{AddressPosition, Senders};
 
 use super::spans::{Claim, Reach, Spans};
 
@@ -23,9 +24,32 @@ pub(crate) struct Claims {
     is_asked_plainly: AtomicBool,
     /// Whether a request for a range was answered.
     has_ranges: AtomicBool,
+    /// The addresses of the upstream that sent bytes.
+    senders: Mutex<Vec<AddressPosition>>,
+    /// Whether some bytes are from an earlier fill.
+    has_earlier_bytes: AtomicBool,
 }
 
 impl Claims {
+    /// Notes that this address sends some of the bytes.
+    pub(crate) fn note_sender(&self, address: AddressPosition) {
+        let mut senders = self.senders.lock();
+        if !senders.contains(&address) {
+            senders.push(address);
+        }
+    }
+
+    /// Notes that some of the bytes are from an earlier fill.
+    pub(crate) fn note_earlier_bytes(&self) {
+        self.has_earlier_bytes.store(true, Ordering::Relaxed);
+    }
+
+    /// The addresses that sent the bytes.
+    pub(crate) fn senders(&self) -> Senders {
+        let are_all = !self.has_earlier_bytes.load(Ordering::Relaxed);
+        Senders { addresses: self.senders.lock().clone(), are_all }
+    }
+
     /// [`Spans::claim_front`]. `gaps` is called while no span can be released: bytes that a transfer has
     /// written by then are no gap, and bytes that it has not written are still claimed.
     pub(crate) fn claim_front(&self, gaps: impl FnOnce() -> Vec<ByteRange>, idle: Option<Pace>) -> Claim {

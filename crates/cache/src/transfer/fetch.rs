@@ -126,7 +126,7 @@ impl Transfer {
         role: Role,
         stream: BlobStream,
     ) -> Result<(), Stop> {
-        fill.note_sender(stream.sent_by);
+        fill.claims().note_sender(stream.sent_by);
         let received = |bytes| self.metrics().fetched_bytes(bytes);
         let store_failed = |error: &StoreError| self.store_failed(error);
         let has_room = |end| self.has_room_to(fill, end);

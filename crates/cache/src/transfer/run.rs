@@ -125,7 +125,7 @@ impl Transfer {
         };
         if !spool.is_empty() {
             self.metrics().resumed();
-            fill.note_earlier_bytes();
+            fill.claims().note_earlier_bytes();
         }
         fill.attach(spool.clone());
         self.use_complete_spool(fill, &spool).await?;
@@ -194,7 +194,7 @@ impl Transfer {
 
     fn mismatch(&self, fill: &Fill, what: &str) -> PullError {
         let has_ranges = fill.claims().has_ranges();
-        let has_other_address = self.blobs.note_mismatch(&self.digest, has_ranges, &fill.senders());
+        let has_other_address = self.blobs.note_mismatch(&self.digest, has_ranges, &fill.claims().senders());
         warn!(registry = %self.registry(), repository = %self.repository, digest = %self.digest, what, "digest mismatch");
         let detail = format!("{} was requested: {what}", self.digest).into();
         PullError::DigestMismatch { detail, has_other_address }

@@ -1,7 +1,7 @@
 //! The alerts and the dashboard of `deploy`, in a real Prometheus (Debian's) that scrapes wharf under load.
 //!
-//! A test without Prometheus prints `skipped` and passes, unless `WHARF_REQUIRE_CLIENTS` is set; `.ci/install`
-//! installs it.
+//! A test without Prometheus prints `skipped` and passes, unless `WHARF_REQUIRE_CLIENTS` is set.
+//! `.ci/install` installs it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
