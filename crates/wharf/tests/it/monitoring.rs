@@ -43,8 +43,9 @@ fn wharf(directory: &Arc<TempDir>, hub: &FakeRegistry, second: &FakeRegistry) ->
          [server.acme]\nterms_agreed = true\nnames = [\"reg.example\"]\n\
          directory = \"https://{}/directory\"\n\
          [warm]\nimages = [\"docker.io/library/app:v0\"]\nevery = \"1m\"\n\
-         {hub}max_size = \"50MB\"\ncredentials = \"docker-config:docker.json\"\n",
-        free_address()
+         {hub}max_size = \"50MB\"\ncredentials = \"docker-config:{}\"\n",
+        free_address(),
+        directory.path().join("docker.json").display()
     ));
     std::fs::write(directory.path().join("wharf.toml"), &text).unwrap();
     std::fs::write(directory.path().join("docker.json"), "{}").unwrap();
