@@ -71,8 +71,7 @@ impl TrustedHost {
             (None, "https") => Some(443),
             (None, _) => Some(80),
         };
-        url.port_or_known_default() == port
-            && same_host(Some(&self.host), url.host().map(host_to_owned).as_ref())
+        url.port_or_known_default() == port && url.host().is_some_and(|host| same_host(&self.host, &host))
     }
 }
 
@@ -88,7 +87,7 @@ impl FromStr for TrustedHost {
         let (host, port) = HostPort::split(text).ok_or(TrustedHostError)?;
         let port = port.map(|port| port.parse().map_err(|_| TrustedHostError)).transpose()?;
         let url = Url::parse(&format!("https://{host}/")).map_err(|_| TrustedHostError)?;
-        let host = url.host().map(host_to_owned).ok_or(TrustedHostError)?;
+        let host = url.host().ok_or(TrustedHostError)?.to_owned();
         Ok(Self { host, port })
     }
 }
@@ -135,9 +134,7 @@ impl UpstreamScope {
     pub fn plan_realm_for(&self, host: &Url, realm: &str) -> RealmPlan {
         let Ok(mut url) = Url::parse(realm) else { return RealmPlan::Refused(RealmError::Url) };
         if url.scheme() == "http" && host.scheme() == "https" {
-            let is_own =
-                same_host(host.host().map(host_to_owned).as_ref(), url.host().map(host_to_owned).as_ref());
-            if !is_own || url.set_scheme("https").is_err() {
+            if !is_same_host(host, &url) || url.set_scheme("https").is_err() {
                 return RealmPlan::Refused(RealmError::Downgrade);
             }
         }
@@ -167,7 +164,7 @@ impl UpstreamScope {
     }
 
     fn is_upstream(&self, url: &Url) -> bool {
-        same_host(self.upstream.host().map(host_to_owned).as_ref(), url.host().map(host_to_owned).as_ref())
+        is_same_host(&self.upstream, url)
             && self.upstream.port_or_known_default() == url.port_or_known_default()
     }
 
@@ -178,19 +175,26 @@ impl UpstreamScope {
     }
 }
 
-/// Tells whether two hosts are the same, apart from a trailing dot.
-fn same_host(one: Option<&Host>, other: Option<&Host>) -> bool {
-    match (one, other) {
-        (Some(Host::Domain(one)), Some(Host::Domain(other))) => {
-            one.trim_end_matches('.') == other.trim_end_matches('.')
-        }
-        (Some(one), Some(other)) => one == other,
+/// Tells whether two URLs have the same host. The dot of the root behind a name changes nothing (RFC 1034,
+/// section 3.1). A second dot does: no name ends in two.
+pub fn is_same_host(one: &Url, other: &Url) -> bool {
+    match (one.host(), other.host()) {
+        (Some(one), Some(other)) => same_host(&one, &other),
         _ => false,
     }
 }
 
-fn host_to_owned(host: Host<&str>) -> Host {
-    host.to_owned()
+fn same_host<S: AsRef<str>>(one: &Host<S>, other: &Host<&str>) -> bool {
+    match (one, other) {
+        (Host::Domain(one), Host::Domain(other)) => without_root(one.as_ref()) == without_root(other),
+        (Host::Ipv4(one), Host::Ipv4(other)) => one == other,
+        (Host::Ipv6(one), Host::Ipv6(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn without_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Resolves redirects, and compares and prints URLs.
 
 use http::header::LOCATION;
+use policy::realm::is_same_host;
 use reqwest::Response;
 use url::Url;
 
@@ -37,16 +38,12 @@ pub(crate) fn resolve_location(current: &Url, location: &[u8]) -> Result<Url, &'
     Ok(next)
 }
 
-/// Tells whether two URLs lead to the same server. A dot behind a name changes nothing (RFC 1034, section
-/// 3.1): else a host could lead back to the registry as if to another one.
+/// Tells whether two URLs lead to the same server. With the dot of the root behind its name it is the same
+/// one: else a host could lead back to the registry as if to another one.
 pub(crate) fn is_same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
-        && host_without_dot(one) == host_without_dot(other)
+        && is_same_host(one, other)
         && one.port_or_known_default() == other.port_or_known_default()
-}
-
-fn host_without_dot(url: &Url) -> Option<&str> {
-    Some(url.host_str()?.trim_end_matches('.'))
 }
 
 /// Returns the host of a URL for messages, with its port unless that is the scheme's default.

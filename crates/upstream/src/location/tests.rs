@@ -7,6 +7,7 @@ fn s03_a_dot_behind_the_registrys_name_is_the_registry_and_no_other_host() {
         ("https://registry.example.com./x", true),
         ("https://registry.example.com:443/x", true),
         ("https://REGISTRY.example.com./x", true),
+        ("https://registry.example.com../x", false),
         ("https://registry.example.com.:8443/x", false),
         ("http://registry.example.com./x", false),
         ("https://registry.example.com.evil.example.org/x", false),
