@@ -39,6 +39,11 @@ impl Peer {
         Self { name: "direct".to_owned(), target, data: PathBuf::new(), admin: None, child: None }
     }
 
+    /// Whether it is a process that is no wharf: only wharf has metrics.
+    pub(crate) fn is_other(&self) -> bool {
+        self.child.is_some() && self.admin.is_none()
+    }
+
     /// The process whose usage counts.
     pub(crate) fn id(&self) -> u32 {
         self.child.as_ref().map_or_else(std::process::id, Child::id)

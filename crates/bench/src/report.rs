@@ -17,6 +17,8 @@ pub(crate) struct Table {
     /// The unit of `Row::at`, such as `connections`.
     pub(crate) variable: &'static str,
     pub(crate) rows: Vec<Row>,
+    /// A line for each server that could not do it.
+    pub(crate) failures: Vec<String>,
 }
 
 /// One server at one value of the variable: medians over the repetitions.
@@ -29,7 +31,7 @@ pub(crate) struct Row {
 
 impl Table {
     pub(crate) fn new(name: &'static str, title: impl Into<String>, variable: &'static str) -> Self {
-        Self { name, title: title.into(), variable, rows: Vec::new() }
+        Self { name, title: title.into(), variable, rows: Vec::new(), failures: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, peer: &str, at: u64, figures: Figures) {
@@ -64,7 +66,8 @@ impl Table {
             let figures: serde_json::Map<_, _> = figures.collect();
             json!({ "peer": row.peer, self.variable: row.at, "figures": figures })
         });
-        json!({ "name": self.name, "title": self.title, "rows": rows.collect::<Vec<_>>() })
+        let rows: Vec<_> = rows.collect();
+        json!({ "name": self.name, "title": self.title, "rows": rows, "failures": self.failures })
     }
 }
 

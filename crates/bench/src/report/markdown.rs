@@ -24,6 +24,9 @@ pub(crate) fn render(table: &Table) -> String {
         }
         text.push('\n');
     }
+    for failure in &table.failures {
+        push(&mut text, format_args!("\nNo figures: {failure}\n"));
+    }
     text
 }
 

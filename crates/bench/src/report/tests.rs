@@ -21,6 +21,16 @@ fn a_table_lists_each_server_and_each_figure_once() {
 }
 
 #[test]
+fn a_server_that_fails_is_named_below_the_table() {
+    let mut table = Table::new("herd", "Herd", "clients");
+    table.push("one", 1, vec![("seconds", 1.0)]);
+    table.failures.push("1000 clients: two: status 500".to_owned());
+    let text = markdown::render(&table);
+    assert!(text.ends_with("|\n\nNo figures: 1000 clients: two: status 500\n"), "{text}");
+    assert_eq!(table.to_json()["failures"][0], "1000 clients: two: status 500");
+}
+
+#[test]
 fn a_plot_is_drawn_of_every_server_that_has_the_figure() {
     let mut table = Table::new("load", "Load <1>", "connections");
     for at in [1, 10, 100] {

@@ -149,15 +149,27 @@ fn pulls(
                 let lanes = if with_direct { LANES } else { LAYERS_AT_A_TIME };
                 // Comparing the bytes of the largest herd would take the client longer than pulling them.
                 let check = if count > 100 { Check::Length } else { Check::Bytes };
-                let mut figures = lateness::during(peer, || {
+                let measured = lateness::during(peer, || {
                     let (measured, sent, requests) = pull(bench, peer, &image, count, lanes, check)?;
                     Ok(of_pull(&measured, sent, requests))
-                })?;
-                if !with_direct {
-                    // The same clients once more with the stored image: the time of sending alone.
-                    let (held, ..) = pull(bench, peer, &image, count, lanes, check)?;
-                    figures.insert(1, (SENDING, held.wall.as_secs_f64()));
-                }
+                })
+                .and_then(|mut figures| {
+                    if !with_direct {
+                        // The same clients once more with the stored image: the time of sending alone.
+                        let (held, ..) = pull(bench, peer, &image, count, lanes, check)?;
+                        figures.insert(1, (SENDING, held.wall.as_secs_f64()));
+                    }
+                    Ok(figures)
+                });
+                let figures = match measured {
+                    Ok(figures) => figures,
+                    // A peer that cannot do it must not end the run.
+                    Err(error) if peer.is_other() => {
+                        table.failures.push(format!("{count} {}: {error}", table.variable));
+                        continue;
+                    }
+                    Err(error) => return Err(error),
+                };
                 match runs.iter_mut().find(|(name, _)| *name == peer.name) {
                     Some((_, known)) => known.push(figures),
                     None => runs.push((peer.name.clone(), vec![figures])),
