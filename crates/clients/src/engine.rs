@@ -19,7 +19,11 @@ pub(crate) fn docker(mirror: &Mirror) -> Settings {
     let hub = mirror.hub().filter(|hub| !hub.needs_login);
     let hub_url = mirror.hub_url().filter(|_| hub.is_some());
     if let Some(url) = &hub_url {
-        settings.file(Placement::Json, DAEMON_JSON, daemon_json(&[("registry-mirrors", &[url.clone()])]));
+        settings.file(
+            Placement::Json,
+            DAEMON_JSON,
+            daemon_json(&[("registry-mirrors", std::slice::from_ref(url))]),
+        );
         add_docker_authority(&mut settings, mirror, [without_scheme(url)].into_iter());
     }
     let by_file = |registry: &&Registry| !(registry.is_hub && hub_url.is_some());

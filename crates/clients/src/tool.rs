@@ -74,5 +74,5 @@ const fn tool(
 /// The client with this name or alias, in any case.
 pub fn find(name: &str) -> Option<&'static Tool> {
     let is_it = |it: &&str| it.eq_ignore_ascii_case(name);
-    TOOLS.iter().find(|tool| is_it(&tool.name) || tool.aliases.iter().any(|alias| is_it(&alias)))
+    TOOLS.iter().find(|tool| is_it(&tool.name) || tool.aliases.iter().any(is_it))
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::admin_listener::admin_url;
 use crate::commands::{
-    self, CertArguments, Change, ExportArguments, Failure, ImageList, ImportArguments, List,
+    self, CertArguments, Change, ClientArguments, ExportArguments, Failure, ImageList, ImportArguments, List,
     OfflineArguments, PinArguments, Prune, Purge, Work,
 };
 use crate::config::{Config, PairRule, parse_duration};
@@ -182,6 +182,8 @@ enum Command {
     Offline(OfflineArguments),
     /// Make a private authority and a TLS certificate for every virtual host, and print how clients trust it
     Cert(CertArguments),
+    /// Print the settings by which a client such as docker or k3s uses this wharf
+    Client(ClientArguments),
     /// Check whether a running wharf is ready; for container health checks
     Health {
         /// The URL to request; by default /readyz at the first listener of the configuration
@@ -275,6 +277,7 @@ fn obey(options: ConfigOptions, command: Command) -> Result<(), Failure> {
         Command::Cert(arguments) => {
             print(&commands::cert(&load(&options, "; nothing was made")?, &arguments, now())?)?;
         }
+        Command::Client(arguments) => set_up_client(&options, &arguments)?,
         Command::Health { url } => ask_health(&options, url)?,
         Command::Completions { shell } => print(&manual::completions(CommandLine::command(), shell))?,
         Command::Man { command } => {
@@ -378,6 +381,14 @@ fn check(options: &ConfigOptions, is_online: bool, is_explained: bool) -> Result
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Reads the configuration only where a client is named.
+fn set_up_client(options: &ConfigOptions, arguments: &ClientArguments) -> Result<(), Failure> {
+    let Some(tool) = arguments.tool()? else {
+        return Ok(print(&commands::list_clients())?);
+    };
+    commands::client(&load_with(options, PairRule::Each, "")?, arguments, tool)
 }
 
 /// Prints the mistakes of a configuration that has any, instead of requesting a reload.

@@ -1,9 +1,11 @@
 //! The commands about stored images: each asks the running wharf at its admin listener.
 
 mod cert;
+mod client;
 mod consent;
 mod export;
 mod failure;
+mod files;
 mod image_list;
 mod import;
 mod interruption;
@@ -28,6 +30,7 @@ use url::form_urlencoded::Serializer;
 use self::table::text_of;
 
 pub(crate) use self::cert::{CertArguments, cert};
+pub(crate) use self::client::{ClientArguments, client, list as list_clients};
 pub(crate) use self::export::{ExportArguments, export};
 pub(crate) use self::failure::Failure;
 pub(crate) use self::image_list::ImageList;

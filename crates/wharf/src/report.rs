@@ -2,6 +2,7 @@
 
 mod certificates;
 mod entry_point;
+mod mirror;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,6 +11,8 @@ use server::ListenAddress;
 
 pub(crate) use self::certificates::date;
 use self::entry_point::EntryPoint;
+pub(crate) use self::entry_point::GivenAddress;
+pub(crate) use self::mirror::mirror;
 use crate::config::{Config, PLACES, Registry};
 
 /// The addresses of the listeners.

@@ -1,7 +1,6 @@
 //! `wharf cert`: makes a private authority, and a certificate for every virtual host, and says how clients
 //! come to trust them. It never overwrites an authority.
 
-mod files;
 mod trust;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,7 +10,7 @@ use certificates::authority::{Authority, AuthorityError, PemPair};
 use certificates::pair::PairFiles;
 use telemetry::error_chain;
 
-use self::files::Permissions;
+use super::files::{self, Permissions};
 use crate::config::Config;
 use crate::machine;
 use crate::report::date;

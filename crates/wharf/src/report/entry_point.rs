@@ -25,6 +25,19 @@ pub(super) struct EntryPoint<'a> {
     pub(super) is_tls: bool,
     /// The address by which other machines reach this one, if it is known.
     pub(super) own: Option<Ipv4Addr>,
+    /// The address that the operator gives, which outweighs all others.
+    pub(super) given: Option<GivenAddress>,
+}
+
+/// The address by which clients reach wharf where the configuration cannot know it, such as that of a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GivenAddress {
+    /// Whether clients use TLS; `None`: as the listener.
+    pub(crate) is_tls: Option<bool>,
+    /// The host; an IPv6 address has brackets.
+    pub(crate) host: String,
+    /// `None`: the scheme's own port if a scheme is given, else the listener's.
+    pub(crate) port: Option<u16>,
 }
 
 impl<'a> EntryPoint<'a> {
@@ -40,12 +53,23 @@ impl<'a> EntryPoint<'a> {
             (None, Some(address)) => (*address, false),
             (None, None) => return None,
         };
-        Some(Self { config, address, is_tls, own })
+        Some(Self { config, address, is_tls, own, given: None })
+    }
+
+    /// The same listener, which clients reach by `given`.
+    pub(super) fn reached_by(self, given: GivenAddress) -> Self {
+        Self { is_tls: given.is_tls.unwrap_or(self.is_tls), given: Some(given), ..self }
+    }
+
+    /// Whether a proxy in front of wharf ends TLS.
+    fn is_behind_tls(&self) -> bool {
+        self.is_tls && self.config.server.tls.is_none()
     }
 
     /// The host of all registries, with the port unless it is the scheme's default.
     pub(super) fn base(&self) -> String {
         let host = match (&self.config.domain, self.address.ip()) {
+            _ if self.given.is_some() => self.given.iter().map(|given| given.host.clone()).collect(),
             (Some(domain), _) => domain.clone(),
             (None, ip) if ip.is_unspecified() => self.own(),
             (None, IpAddr::V6(ip)) => format!("[{ip}]"),
@@ -63,7 +87,7 @@ impl<'a> EntryPoint<'a> {
     /// without a domain: curl and browsers resolve `docker.io.localhost`, but Debian's resolver and so every
     /// container client does not; and names below `nip.io` depend on a foreign DNS server, whose answers with
     /// private addresses many routers block.
-    fn virtual_host(&self, registry: &Registry) -> Option<String> {
+    pub(super) fn virtual_host(&self, registry: &Registry) -> Option<String> {
         let (name, domain) = (&registry.names.name, self.config.domain.as_ref()?);
         if name.starts_with('[') {
             return None;
@@ -71,7 +95,11 @@ impl<'a> EntryPoint<'a> {
         let label = name.replace(':', "-");
         // A wildcard certificate covers one label, such as the name with dashes for dots (RFC 9525, section
         // 6.3).
-        let labels = [label.clone(), label.replace('.', "-")];
+        let mut labels = [label.clone(), label.replace('.', "-")];
+        if self.is_behind_tls() {
+            // Nobody here knows the proxy's certificate, and a wildcard is the most likely.
+            labels.reverse();
+        }
         labels.into_iter().find_map(|label| {
             let host = format!("{label}.{domain}");
             let tls = self.config.server.tls.as_ref().filter(|_| self.is_tls);
@@ -130,7 +158,12 @@ impl<'a> EntryPoint<'a> {
 
     fn with_port(&self, host: &str) -> String {
         let own_port = if self.is_tls { 443 } else { 80 };
-        match self.address.port() {
+        let port = match &self.given {
+            Some(GivenAddress { port: Some(port), .. }) => *port,
+            Some(GivenAddress { is_tls: Some(_), .. }) => own_port,
+            _ => self.address.port(),
+        };
+        match port {
             port if port == own_port => host.to_owned(),
             port => format!("{host}:{port}"),
         }

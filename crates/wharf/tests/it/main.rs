@@ -8,6 +8,7 @@ mod bandwidth;
 mod carry;
 mod cert;
 mod check;
+mod client;
 mod daemon;
 mod denied;
 mod environment;

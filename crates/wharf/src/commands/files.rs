@@ -1,5 +1,5 @@
-//! Files with keys and certificates: made with the right permissions from their first byte, and replaced in
-//! one step.
+//! Files that commands write: made with the right permissions from their first byte, and replaced in one
+//! step.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
