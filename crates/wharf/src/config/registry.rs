@@ -66,6 +66,7 @@ pub(crate) fn read_registry(
     let mut rules = read_rules(reader, table);
     refuse_two_logins(reader, table, &rules);
     if let Some(upstreams) = &upstreams {
+        refuse_several_for_clients(reader, table, upstreams.len(), rules.auth);
         warn_of_risks(reader, table, upstreams, &rules);
     }
     let root = keys::ROOT.read(reader, table);
@@ -315,6 +316,23 @@ fn refuse_two_logins(reader: &mut Reader<'_>, table: &Table<'_>, rules: &Rules) 
         let wrong = "lets each client pull with its own login, and this registry has a login of wharf's own; keep one \
                      of the two";
         reader.refuse(&reader.place(table, keys::AUTH.name), wrong);
+    }
+}
+
+/// Refuses several addresses for logins of clients: a login is for one registry and its token service, and a
+/// stand-in does not say what the registry lets a client read.
+fn refuse_several_for_clients(
+    reader: &mut Reader<'_>,
+    table: &Table<'_>,
+    address_count: usize,
+    auth: keys::Auth,
+) {
+    if auth == keys::Auth::Passthrough && address_count > 1 {
+        let wrong = format!(
+            "lists {address_count} addresses, and with auth = \"passthrough\" a client's login goes to one registry \
+             and its token service alone; write one address, or leave auth = \"passthrough\" out"
+        );
+        reader.refuse(&reader.place(table, keys::UPSTREAM.name), wrong);
     }
 }
 

@@ -301,6 +301,23 @@ fn certificates_of_clients_need_an_authority() {
 }
 
 #[test]
+fn with_passthrough_a_clients_login_goes_to_no_second_address() {
+    let list = "upstream = [\"https://one.test\", \"https://two.test\"]\n";
+    for (defaults, auth) in [("", "auth = \"passthrough\"\n"), ("[defaults]\nauth = \"passthrough\"\n", "")] {
+        let registry = format!("{defaults}[[registry]]\nname = \"one.test\"\n{auth}");
+        let mistakes = Config::parse("wharf.toml", &format!("{registry}{list}"), &variable).unwrap_err();
+        let mistakes = mistakes.to_string();
+        assert!(mistakes.contains("registry[one.test].upstream: lists 2 addresses"), "{mistakes}");
+        assert!(mistakes.contains("goes to one registry and its token service alone"), "{mistakes}");
+        assert!(
+            parse(&format!("{registry}upstream = [\"https://one.test\"]\n")).registries[0].cache.passthrough
+        );
+    }
+    let account = format!("[[registry]]\nname = \"one.test\"\nauth = \"account\"\n{list}");
+    assert_eq!(parse(&account).registries[0].upstream.stand_ins.len(), 1);
+}
+
+#[test]
 fn s14_with_passthrough_a_second_login_is_a_contradiction() {
     let files = Files::new();
     let registry = "[[registry]]\nname = \"ghcr.io\"\nauth = \"passthrough\"\n";
