@@ -32,6 +32,8 @@ pub(crate) struct Manifests {
     fetch_flights: Arc<Flights<(Repository, Digest), HeldManifest>>,
     describe_flights: Flights<(Repository, Digest), Description>,
     refused: Refusals<(Repository, Digest)>,
+    /// Whether a fetch in progress may be one of another login.
+    joins_other_logins: bool,
 }
 
 impl Manifests {
@@ -49,6 +51,7 @@ impl Manifests {
             fetch_flights: Arc::new(shared.flights()),
             describe_flights: shared.flights(),
             refused: Refusals::new(shared.settings.negative_ttl),
+            joins_other_logins: shared.settings.passthrough,
             fetcher: Arc::new(ManifestFetcher::new(shared, named)),
         }
     }
@@ -63,6 +66,7 @@ impl Manifests {
             fetch_flights: Arc::clone(&self.fetch_flights),
             describe_flights: shared.flights_of_client(),
             refused: Refusals::of_client(shared.settings.negative_ttl),
+            joins_other_logins: true,
         }
     }
 
@@ -153,14 +157,23 @@ impl Manifests {
         let key = (repository.clone(), digest.clone());
         let (mut fetched, mut joined) = self.fetch_flights.join_or_start(key.clone(), &fetch).await;
         let mut refused_count = 0;
-        // A refusal of another client's login says nothing about this one.
-        while joined && refused_count < REFUSED_JOIN_COUNT_MAX && is_refusal(&fetched) {
+        // A refusal of another client's login says nothing about this one, nor does its rate limit.
+        while joined && refused_count < REFUSED_JOIN_COUNT_MAX && self.is_refusal(&fetched) {
             refused_count += 1;
             (fetched, joined) = self.fetch_flights.join_or_start(key.clone(), &fetch).await;
         }
         let stored = fetched?;
         self.grants.note(repository, digest);
         Ok((stored, joined))
+    }
+
+    fn is_refusal<T>(&self, fetched: &Result<T, PullError>) -> bool {
+        match fetched {
+            Err(PullError::Unconfirmed { .. }) => true,
+            Err(PullError::Throttled { .. }) => self.joins_other_logins,
+            Err(error) => error.is_definite_no(),
+            Ok(_) => false,
+        }
     }
 
     /// Asks the upstream for a description of a digest. `None`: the description is incomplete or wrong.
@@ -202,11 +215,6 @@ impl Manifests {
 
 /// After a caller has joined this number of requests that were refused, it returns their refusal.
 const REFUSED_JOIN_COUNT_MAX: u32 = 8;
-
-fn is_refusal<T>(fetched: &Result<T, PullError>) -> bool {
-    let refused = fetched.as_ref().err();
-    refused.is_some_and(|error| error.is_definite_no() || matches!(error, PullError::Unconfirmed { .. }))
-}
 
 /// The answer to a request for a description.
 #[derive(Clone, Debug)]

@@ -209,7 +209,11 @@ impl Blobs {
             let ready = joined.fill.ready(self.shared.settings.verify_first_bytes_max).await;
             match ready {
                 Err(
-                    PullError::NotFound { .. } | PullError::Denied { .. } | PullError::Unconfirmed { .. },
+                    PullError::NotFound { .. }
+                    | PullError::Denied { .. }
+                    | PullError::Unconfirmed { .. }
+                    // A registry limits each login apart.
+                    | PullError::Throttled { .. },
                 ) if joined.has_other_grant && refused_count < REFUSED_JOIN_COUNT_MAX => refused_count += 1,
                 ready => return ready.map(|size| (joined, size)),
             }

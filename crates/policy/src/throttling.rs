@@ -11,6 +11,8 @@ use crate::lru::LruMap;
 pub const THROTTLE_PAUSE_MIN: Duration = Duration::from_secs(1);
 /// The most repositories whose pauses are remembered.
 const REPOSITORY_COUNT_MAX: usize = 256;
+/// The same for the login of one client.
+const REPOSITORY_OF_CLIENT_COUNT_MAX: usize = 16;
 
 /// The requests that a rate limit covers. Docker Hub limits manifests only, and a pull in progress must be
 /// able to finish.
@@ -24,7 +26,8 @@ pub enum LimitedKind {
     Everything,
 }
 
-/// The pauses of one host. The caller owns the clock and keeps this behind its lock.
+/// The pauses of one host, for everyone or for one login. The caller owns the clock and keeps this behind
+/// its lock.
 #[derive(Clone, Debug)]
 pub struct Throttling {
     repositories: LruMap<(String, LimitedKind), Instant>,
@@ -35,15 +38,21 @@ pub struct Throttling {
 
 impl Default for Throttling {
     fn default() -> Self {
-        Self {
-            repositories: LruMap::new(REPOSITORY_COUNT_MAX),
-            registry: [None; 3],
-            told_by: [const { None }; 3],
-        }
+        Self::remembering(REPOSITORY_COUNT_MAX)
     }
 }
 
 impl Throttling {
+    /// Starts without a pause, for the login of one client.
+    pub fn of_client() -> Self {
+        Self::remembering(REPOSITORY_OF_CLIENT_COUNT_MAX)
+    }
+
+    fn remembering(count_max: usize) -> Self {
+        let repositories = LruMap::new(count_max);
+        Self { repositories, registry: [None; 3], told_by: [const { None }; 3] }
+    }
+
     /// Notes that a request for `repository` was told to wait for `pause`. Returns true if that extends the
     /// present pause.
     pub fn begin(&mut self, repository: &str, limit: LimitedKind, pause: Duration, now: Instant) -> bool {

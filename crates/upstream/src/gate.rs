@@ -1,6 +1,7 @@
 //! Admits requests to one host, by the health of the host and its targets, and by pauses after 429.
 
 mod failures;
+mod pauses;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use parking_lot::{Mutex, MutexGuard};
 use policy::breaker::State;
 use policy::host_health::{HostHealth, InFlight, RequestOutcome, Target, TargetGroup, TargetKind};
-use policy::throttling::{LimitedKind, THROTTLE_PAUSE_MIN, Throttling};
+use policy::throttling::{THROTTLE_PAUSE_MIN, Throttling};
 use reqwest::Response;
 use telemetry::{LeftAlone, RegistryMetrics, UpstreamKind};
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use self::failures::Failures;
+pub(crate) use self::pauses::ClientPauses;
 use crate::error::{Error, ErrorKind};
 use crate::location::host_of;
 use crate::transport::{Allowance, Outgoing, Transport};
@@ -90,7 +92,8 @@ impl Gate {
         })
     }
 
-    /// Admits a request for this target. If a probe of the host is due, that comes first.
+    /// Admits a request for this target. If a probe of the host is due, that comes first. `pauses` are those
+    /// of the client's login, if the request has one.
     ///
     /// # Errors
     /// [`ErrorKind::Throttled`] during a pause after a 429, [`ErrorKind::Resting`] while the target, the
@@ -99,21 +102,23 @@ impl Gate {
         self: &Arc<Self>,
         transport: &Transport,
         target: &Arc<Target>,
+        pauses: Option<&ClientPauses>,
         allowance: &mut Allowance,
     ) -> Result<Permit, Error> {
         self.probe_if_due(transport, allowance).await;
-        self.admit(target, transport.header_timeout, allowance)
+        self.admit(target, pauses, transport.header_timeout, allowance)
     }
 
     fn admit(
         self: &Arc<Self>,
         target: &Arc<Target>,
+        pauses: Option<&ClientPauses>,
         header_timeout: Duration,
         allowance: &mut Allowance,
     ) -> Result<Permit, Error> {
         let now = Instant::now();
         let mut inner = self.lock();
-        self.check_throttling(&mut inner, target, now)?;
+        self.check_pause(&mut inner, target, pauses, now)?;
         allowance.note_history(inner.health.may_retry(target), inner.health.serves(&target.group));
         let admitted = inner.health.admit(target, now.into_std());
         let in_flight = admitted.map_err(|refusal| inner.failures.describe(&self.host, target, refusal))?;
@@ -131,23 +136,56 @@ impl Gate {
     ///
     /// # Errors
     /// As for [`enter`](Self::enter).
-    pub(crate) fn check_further(&self, target: &Arc<Target>) -> Result<(), Error> {
+    pub(crate) fn check_further(
+        &self,
+        target: &Arc<Target>,
+        pauses: Option<&ClientPauses>,
+    ) -> Result<(), Error> {
         let now = Instant::now();
         let mut inner = self.lock();
-        self.check_throttling(&mut inner, target, now)?;
+        self.check_pause(&mut inner, target, pauses, now)?;
         let admitted = inner.health.admit_unseen(target, now.into_std());
         admitted.map_err(|refusal| inner.failures.describe(&self.host, target, refusal))
     }
 
-    /// Notes that the host answered 429 for this target, and asked for `pause`.
-    pub(crate) fn throttle(&self, target: &Target, pause: Duration) {
-        let (repository, limit) = (&target.group.repository, limit_of(target.group.kind));
-        if self.lock().throttling.begin(repository, limit, pause, Instant::now().into_std()) {
-            self.metrics.left_alone(LeftAlone::Throttled);
-            let (registry, host, seconds) =
-                (&self.registry, &self.host, pause.max(THROTTLE_PAUSE_MIN).as_secs());
+    /// Notes that the host answered 429 for this target, and asked for `pause`; `pauses` are those of the
+    /// client's login, if the request had one.
+    pub(crate) fn throttle(&self, target: &Target, pauses: Option<&ClientPauses>, pause: Duration) {
+        let begin = |throttling: &mut Throttling| pauses::begin(throttling, target, pause, Instant::now());
+        let is_news = match pauses {
+            Some(pauses) => pauses.of(&self.host, begin),
+            None => begin(&mut self.lock().throttling),
+        };
+        if !is_news {
+            return;
+        }
+        self.metrics.left_alone(LeftAlone::Throttled);
+        let (registry, host, repository) = (&self.registry, &self.host, &target.group.repository);
+        let (limit, seconds) = (pauses::limit_of(target.group.kind), pause.max(THROTTLE_PAUSE_MIN).as_secs());
+        if pauses.is_some() {
+            info!(%registry, %host, %repository, ?limit, seconds, "upstream throttles a client's login; its requests pause");
+        } else {
             warn!(%registry, %host, %repository, ?limit, seconds, "upstream throttles; requests pause");
         }
+    }
+
+    /// # Errors
+    /// [`ErrorKind::Throttled`] during a pause.
+    fn check_pause(
+        &self,
+        inner: &mut Inner,
+        target: &Target,
+        pauses: Option<&ClientPauses>,
+        now: Instant,
+    ) -> Result<(), Error> {
+        let left = |throttling: &mut Throttling| pauses::left(throttling, target, now);
+        let left = match pauses {
+            Some(pauses) => pauses.of(&self.host, left),
+            None => left(&mut inner.throttling),
+        };
+        let Some(left) = left else { return Ok(()) };
+        let detail = format!("answered 429 and gets no requests for {} s", left.as_secs() + 1);
+        Err(Error::new(ErrorKind::Throttled, &self.host, detail).with_retry_after(left))
     }
 
     /// Notes that the answer for this target asked for `pause`.
@@ -174,15 +212,6 @@ impl Gate {
                 inner.failures.note(target, error);
             }
         }
-    }
-
-    fn check_throttling(&self, inner: &mut Inner, target: &Target, now: Instant) -> Result<(), Error> {
-        let limit = limit_of(target.group.kind);
-        let Some(left) = inner.throttling.left(&target.group.repository, limit, now.into_std()) else {
-            return Ok(());
-        };
-        let detail = format!("answered 429 and gets no requests for {} s", left.as_secs() + 1);
-        Err(Error::new(ErrorKind::Throttled, &self.host, detail).with_retry_after(left))
     }
 
     /// Probes the host if that is due. If the host's breaker is open, the request waits for the result; if
@@ -242,15 +271,6 @@ impl Gate {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()
-    }
-}
-
-/// Returns the requests that a 429 for this kind of target covers.
-fn limit_of(kind: TargetKind) -> LimitedKind {
-    match kind {
-        TargetKind::Manifests => LimitedKind::Manifests,
-        TargetKind::Tags | TargetKind::Referrers => LimitedKind::Lists,
-        TargetKind::Blobs | TargetKind::Token => LimitedKind::Everything,
     }
 }
 

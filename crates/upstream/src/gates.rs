@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::error::Error;
-use crate::gate::{Gate, HostRole, outcome_of, version_request};
+use crate::gate::{ClientPauses, Gate, HostRole, outcome_of, version_request};
 use crate::location::host_of;
 use crate::transport::{Allowance, Outgoing, Transport};
 
@@ -31,7 +31,9 @@ pub(crate) struct Gates {
     metrics: Arc<RegistryMetrics>,
     /// The registry's own host and its gate.
     home: Option<(String, Arc<Gate>)>,
-    others: Mutex<LruMap<String, Arc<Gate>>>,
+    others: Arc<Mutex<LruMap<String, Arc<Gate>>>>,
+    /// The pauses of a client's login; `None`: those of the hosts hold.
+    pauses: Option<ClientPauses>,
 }
 
 impl Gates {
@@ -49,8 +51,20 @@ impl Gates {
     /// Makes the gates of token services. If a service shares its host with the registry, their failures are
     /// still counted apart.
     pub(crate) fn of_others(registry: &str, metrics: Arc<RegistryMetrics>) -> Self {
-        let others = Mutex::new(LruMap::new(HOST_COUNT_MAX));
-        Self { registry: registry.to_owned(), metrics, home: None, others }
+        let others = Arc::new(Mutex::new(LruMap::new(HOST_COUNT_MAX)));
+        Self { registry: registry.to_owned(), metrics, home: None, others, pauses: None }
+    }
+
+    /// Makes the gates of one client with its own login. They share the health of the hosts with these, and
+    /// no pause after a 429, because a registry limits each login apart.
+    pub(crate) fn for_client(&self) -> Self {
+        Self {
+            registry: self.registry.clone(),
+            metrics: Arc::clone(&self.metrics),
+            home: self.home.clone(),
+            others: Arc::clone(&self.others),
+            pauses: Some(ClientPauses::default()),
+        }
     }
 
     /// Sends a request through its host's gate.
@@ -65,10 +79,10 @@ impl Gates {
     ) -> Result<Response, Error> {
         let gate = self.of(&outgoing.url);
         if outgoing.is_further {
-            gate.check_further(&outgoing.target)?;
+            gate.check_further(&outgoing.target, self.pauses.as_ref())?;
             return transport.send(outgoing, allowance).await;
         }
-        let permit = gate.enter(transport, &outgoing.target, allowance).await?;
+        let permit = gate.enter(transport, &outgoing.target, self.pauses.as_ref(), allowance).await?;
         let sent = transport.send(outgoing, allowance).await;
         permit.report(&sent);
         sent
@@ -89,7 +103,7 @@ impl Gates {
     /// `host` answered 429 to this path.
     pub(crate) fn throttle(&self, host: &str, target: &Target, pause: Duration) {
         if let Some(gate) = self.known(host) {
-            gate.throttle(target, pause);
+            gate.throttle(target, self.pauses.as_ref(), pause);
         }
     }
 

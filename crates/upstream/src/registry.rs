@@ -50,12 +50,12 @@ impl Registry {
             && self.auth.forget_older_tokens(repository, since).await
     }
 
-    /// The same registry for one client, which has this login or none. They share connections, pauses and
-    /// breakers, and no token.
+    /// The same registry for one client, which has this login or none. They share connections and breakers,
+    /// and no token and no pause.
     pub(crate) fn for_client(&self, login: Option<credentials::Login>) -> Self {
         Self {
             transport: Arc::clone(&self.transport),
-            gates: Arc::clone(&self.gates),
+            gates: Arc::new(self.gates.for_client()),
             auth: self.auth.for_client(login),
             base_locator: Arc::clone(&self.base_locator),
             manifest_head_trust: Arc::clone(&self.manifest_head_trust),

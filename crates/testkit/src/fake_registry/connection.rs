@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::answer;
+use super::credential::Credential;
 use super::delivery::{Break, Wire};
 use super::fault::Setting;
 use super::log::{Connected, Ending};
@@ -95,8 +96,13 @@ async fn exchange(
 /// The right response, with the script's faults applied.
 fn scripted_reply(state: &State, route: &Route, request: &Incoming) -> Reply {
     let mut reply = answer(state, route, request);
+    let user = match request.header("authorization").map(Credential::parse) {
+        Some(Credential::Basic { user, .. }) => Some(user),
+        _ => None,
+    };
     let candidate = Candidate {
         route,
+        user,
         content_endpoint: state.content_endpoint(route.kind),
         is_ranged: request.header("range").is_some(),
         is_authorized: !reply.is_refusal,

@@ -17,6 +17,7 @@ pub struct Rule {
     endpoint: Option<Endpoint>,
     repository: Option<String>,
     reference: Option<String>,
+    user: Option<String>,
     is_ranged: bool,
     is_before_auth: bool,
     nth: u64,
@@ -33,6 +34,7 @@ impl Rule {
             endpoint: None,
             repository: None,
             reference: None,
+            user: None,
             is_ranged: false,
             is_before_auth: false,
             nth: 1,
@@ -65,6 +67,13 @@ impl Rule {
     #[must_use]
     pub fn reference(mut self, reference: &str) -> Self {
         self.reference = Some(reference.to_owned());
+        self
+    }
+
+    /// For requests with the Basic credential of this user only.
+    #[must_use]
+    pub fn user(mut self, user: &str) -> Self {
+        self.user = Some(user.to_owned());
         self
     }
 
@@ -112,6 +121,7 @@ impl Rule {
             && route.endpoint == self.endpoint.unwrap_or(request.content_endpoint)
             && is_wanted(&self.repository, &route.repository)
             && is_wanted(&self.reference, &route.reference)
+            && is_wanted(&self.user, &request.user)
             && (request.is_ranged || !self.is_ranged)
             && (request.is_authorized || self.is_before_auth)
     }
@@ -123,6 +133,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) route: &'a Route,
     /// The endpoint that currently serves content for requests of this kind.
     pub(crate) content_endpoint: Endpoint,
+    /// The name in the Basic credential, if it has one.
+    pub(crate) user: Option<String>,
     pub(crate) is_ranged: bool,
     pub(crate) is_authorized: bool,
 }

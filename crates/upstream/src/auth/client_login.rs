@@ -15,8 +15,8 @@ use crate::location::host_of;
 use crate::transport::Allowance;
 
 impl Auth {
-    /// The state of one client with this login, or none. It shares what is known about the hosts, and no
-    /// token.
+    /// The state of one client with this login, or none. It shares the health and the demands of the hosts,
+    /// and no token and no pause.
     pub(crate) fn for_client(&self, login: Option<credentials::Login>) -> Self {
         let accounts = login
             .map(|login| Accounts::fixed(&self.registry, login, Arc::new(Unobserved)))
@@ -28,7 +28,7 @@ impl Auth {
             accounts,
             host: self.host.clone(),
             tokens: TokenCache::default(),
-            gates: Arc::clone(&self.gates),
+            gates: Arc::new(self.gates.for_client()),
             schemes: Arc::clone(&self.schemes),
             root_asked_at: Arc::clone(&self.root_asked_at),
             is_for_client: true,

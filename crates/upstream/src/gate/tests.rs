@@ -24,7 +24,7 @@ fn target(repository: &str, kind: TargetKind, reference: &str) -> Arc<Target> {
 }
 
 fn admit(gate: &Arc<Gate>, target: &Arc<Target>) -> Result<super::Permit, Error> {
-    gate.admit(target, HEADER_TIMEOUT, &mut Allowance::until(Instant::now() + HEADER_TIMEOUT))
+    gate.admit(target, None, HEADER_TIMEOUT, &mut Allowance::until(Instant::now() + HEADER_TIMEOUT))
 }
 
 fn fail(gate: &Arc<Gate>, target: &Arc<Target>, error: &Error, count: usize) {
@@ -120,7 +120,7 @@ async fn k13_who_waits_in_vain_and_leaves_has_seen_a_failure_and_who_leaves_soon
 async fn f10_a_limit_on_manifests_leaves_blobs_and_lists_alone() {
     let (gate, _metrics) = gate();
     let latest = target("library/app", TargetKind::Manifests, "latest");
-    gate.throttle(&latest, Duration::from_secs(60));
+    gate.throttle(&latest, None, Duration::from_secs(60));
     for reference in ["latest", "other"] {
         let error = admit(&gate, &target("library/app", TargetKind::Manifests, reference)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Throttled);
@@ -137,7 +137,7 @@ async fn f10_a_limit_on_manifests_leaves_blobs_and_lists_alone() {
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_on_blobs_stops_everything_for_a_second_at_least() {
     let (gate, _metrics) = gate();
-    gate.throttle(&target("library/app", TargetKind::Blobs, "x"), Duration::ZERO);
+    gate.throttle(&target("library/app", TargetKind::Blobs, "x"), None, Duration::ZERO);
     for kind in [TargetKind::Blobs, TargetKind::Manifests, TargetKind::Tags] {
         assert_eq!(admit(&gate, &target("library/app", kind, "x")).unwrap_err().kind(), ErrorKind::Throttled);
     }
@@ -148,10 +148,10 @@ async fn f10_a_limit_on_blobs_stops_everything_for_a_second_at_least() {
 #[tokio::test(start_paused = true)]
 async fn f10_a_limit_is_one_repositorys_until_another_tells_it_too() {
     let (gate, metrics) = gate();
-    gate.throttle(&target("library/one", TargetKind::Manifests, "latest"), Duration::from_secs(60));
+    gate.throttle(&target("library/one", TargetKind::Manifests, "latest"), None, Duration::from_secs(60));
     let third = target("library/three", TargetKind::Manifests, "latest");
     assert!(admit(&gate, &third).is_ok());
-    gate.throttle(&target("library/two", TargetKind::Manifests, "latest"), Duration::from_secs(60));
+    gate.throttle(&target("library/two", TargetKind::Manifests, "latest"), None, Duration::from_secs(60));
     assert_eq!(admit(&gate, &third).unwrap_err().kind(), ErrorKind::Throttled);
     let told = "wharf_upstream_left_alone_total{registry=\"corp\",reason=\"throttled\"}";
     assert_eq!(sample(&metrics, told), "2");
@@ -161,9 +161,9 @@ async fn f10_a_limit_is_one_repositorys_until_another_tells_it_too() {
 async fn k14_a_further_connection_is_let_through_and_held_back_like_any_other() {
     let (gate, _metrics) = gate();
     let blob = target("library/app", TargetKind::Blobs, "x");
-    gate.check_further(&blob).unwrap();
+    gate.check_further(&blob, None).unwrap();
     fail(&gate, &blob, &late(), 5);
-    assert_eq!(gate.check_further(&blob).unwrap_err().kind(), ErrorKind::Resting);
+    assert_eq!(gate.check_further(&blob, None).unwrap_err().kind(), ErrorKind::Resting);
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,6 +221,6 @@ async fn newcomer_8_a_host_that_is_left_alone_says_why() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let (mut probing, _) = gate.take_probe().unwrap();
     probing.report(RequestOutcome::NotConnected, Some(&unconnected()));
-    let told = gate.check_further(&never_asked).unwrap_err().to_string();
+    let told = gate.check_further(&never_asked, None).unwrap_err().to_string();
     assert!(told.ends_with("(last error: it could not be reached)"), "{told}");
 }

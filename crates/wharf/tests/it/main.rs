@@ -20,6 +20,7 @@ mod monitoring;
 mod numbers;
 mod offline;
 mod passthrough;
+mod passthrough_apart;
 mod private;
 mod program;
 mod pull;

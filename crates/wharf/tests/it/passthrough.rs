@@ -9,12 +9,12 @@ use testkit::{Account, Auth, Behaviour, Credential, Door, Endpoint, FakeRegistry
 use crate::program::{Program, configuration, registry};
 use crate::who_may_pull::files_below;
 
-const PASSTHROUGH: &str = "auth = \"passthrough\"\n";
+pub(crate) const PASSTHROUGH: &str = "auth = \"passthrough\"\n";
 /// The attempts that one address has before it is paced.
 const BURST_COUNT: usize = 20;
 
 /// Two accounts with a private repository each, one that both may pull, and a public one.
-async fn fake(auth: Auth) -> FakeRegistry {
+pub(crate) async fn fake(auth: Auth) -> FakeRegistry {
     let accounts = vec![
         Account::new("alice", "canary-alice", &["team/alice", "team/both"]),
         Account::new("bob", "canary-bob", &["team/bob", "team/both"]),
@@ -26,33 +26,33 @@ async fn fake(auth: Auth) -> FakeRegistry {
     fake
 }
 
-fn bearer() -> Auth {
+pub(crate) fn bearer() -> Auth {
     Auth::Bearer { credentials: None, anonymous: true }
 }
 
-fn start(fake: &FakeRegistry, more: &str) -> Program {
+pub(crate) fn start(fake: &FakeRegistry, more: &str) -> Program {
     let text = configuration(&format!("{}{PASSTHROUGH}{more}", registry("fake.test", fake)));
     Program::start(&text)
 }
 
-fn login(user: &str, password: &str) -> String {
+pub(crate) fn login(user: &str, password: &str) -> String {
     client::basic(user, password)
 }
 
-fn alice() -> Option<String> {
+pub(crate) fn alice() -> Option<String> {
     Some(login("alice", "canary-alice"))
 }
 
-fn bob() -> Option<String> {
+pub(crate) fn bob() -> Option<String> {
     Some(login("bob", "canary-bob"))
 }
 
-async fn get(program: &Program, target: &str, login: Option<&str>) -> Response {
+pub(crate) async fn get(program: &Program, target: &str, login: Option<&str>) -> Response {
     let headers: Vec<_> = login.map(|value| ("Authorization", value)).into_iter().collect();
     client::get(program.address, "fake.test.localhost", target, &headers).await.unwrap()
 }
 
-fn manifest(repository: &str) -> String {
+pub(crate) fn manifest(repository: &str) -> String {
     format!("/v2/{repository}/manifests/1")
 }
 
