@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use credentials::{Accounts, Observer};
 use http::StatusCode;
+use http::header::HeaderValue;
 use parking_lot::Mutex;
 
 use super::context::RequestContext;
@@ -48,7 +49,8 @@ impl Auth {
     /// Logs in at `host`, the registry's `/v2/`, as its challenge demands.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`] and [`ErrorKind::Unconfirmed`] for a refusal, and errors of the requests.
+    /// [`ErrorKind::Denied`] and [`ErrorKind::Unconfirmed`] for a refusal; [`ErrorKind::Invalid`] if the
+    /// login may not go where the registry demands it; and errors of the requests.
     pub(crate) async fn check_login(
         &self,
         context: RequestContext<'_>,
@@ -58,32 +60,55 @@ impl Auth {
         let answer = root::ask(context, context.root, None, allowance).await?;
         let demand = self.read_demand(context.transport, host, answer.headers());
         drop(answer);
-        if let Demand::Bearer { realm, service, .. } = demand {
-            let Some(login) = host.login.as_ref().filter(|_| realm.is_trusted) else { return Ok(()) };
-            let Some(offer) = login.for_token_services() else { return Ok(()) };
-            let request = token::TokenRequest { realm: &realm.url, service: service.as_deref(), scope: None };
-            let check = async {
-                let got =
-                    token::fetch(context.transport, &self.gates, &request, Some(offer), allowance).await;
-                got.map(|_| ()).map_err(Error::from)
-            };
-            return login.check(&realm.url, check).await;
-        }
         let Some(login) = &host.login else { return Ok(()) };
-        let Some(header) = login.for_registries() else { return Ok(()) };
-        let check = async {
-            let answer = root::ask(context, context.root, Some(header), allowance).await?;
-            match answer.status() {
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    let status = answer.status().as_u16();
-                    let refused = format!("answered {status}: the configured credentials were refused");
-                    let error = Error::new(ErrorKind::Denied, host_of(&host.url), refused);
-                    Err(error.with_status(status).after_login())
-                }
-                _ => Ok(()),
+        let invalid = |detail: String| Err(Error::new(ErrorKind::Invalid, host_of(&host.url), detail));
+        match demand {
+            Demand::Unusable(error) => invalid(format!("sends an unusable challenge: {error}")),
+            Demand::Bearer { realm, .. } if !realm.is_trusted => invalid(format!(
+                "demands the login at {}, which does not get it; list that in trusted_hosts if it is this \
+                 registry's",
+                host_of(&realm.url)
+            )),
+            Demand::Bearer { realm, service, .. } => {
+                let Some(offer) = login.for_token_services() else { return Ok(()) };
+                let (realm, service) = (&realm.url, service.as_deref());
+                let request = token::TokenRequest { realm, service, scope: None };
+                let check = async {
+                    let got =
+                        token::fetch(context.transport, &self.gates, &request, Some(offer), allowance).await;
+                    got.map(|_| ()).map_err(Error::from)
+                };
+                login.check(realm, check).await
             }
-        };
-        login.check(context.root, check).await
+            Demand::Basic | Demand::Nothing => match login.for_registries() {
+                Some(header) => login.check(context.root, check_at(context, host, header, allowance)).await,
+                // The registry is open to everyone.
+                None if matches!(demand, Demand::Nothing) => Ok(()),
+                None => Err(Error::new(ErrorKind::Denied, host_of(&host.url), "takes no login of this kind")),
+            },
+        }
+    }
+}
+
+/// Shows the login to the registry's `/v2/`.
+///
+/// # Errors
+/// [`ErrorKind::Denied`], and errors of the request.
+async fn check_at(
+    context: RequestContext<'_>,
+    host: &Hop,
+    header: &HeaderValue,
+    allowance: &mut Allowance,
+) -> Result<(), Error> {
+    let answer = root::ask(context, context.root, Some(header), allowance).await?;
+    match answer.status() {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let status = answer.status().as_u16();
+            let refused = format!("answered {status}: the configured credentials were refused");
+            let error = Error::new(ErrorKind::Denied, host_of(&host.url), refused);
+            Err(error.with_status(status).after_login())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -21,6 +21,7 @@ mod numbers;
 mod offline;
 mod passthrough;
 mod passthrough_apart;
+mod passthrough_trouble;
 mod private;
 mod program;
 mod pull;
