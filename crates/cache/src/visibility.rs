@@ -267,6 +267,10 @@ impl Core {
             Ok(asking) => asking,
             Err(error) => return (Verdict::Undecided, Some(error)),
         };
+        if self.reader == Reader::Client {
+            // A token may outlive its login by hours, and the answer counts for `auth_ttl` from now.
+            asking.upstream().forget_tokens(repository).await;
+        }
         let stakes = if was_public { Stakes::Held } else { Stakes::Nothing };
         let content = ask_for(&asking, repository, subject, stakes).await;
         let about_content = answer_of(&content);
@@ -317,9 +321,12 @@ impl Core {
     /// The client's error for a repository that is not known to be readable.
     fn refusal(&self, verdict: Verdict, error: PullError) -> PullError {
         match (verdict, error) {
-            (Verdict::Undecided, PullError::Offline) => PullError::NotPublic {
-                detail: format!("wharf is offline and has never asked for it {}", self.reader).into(),
-            },
+            (Verdict::Undecided, PullError::Offline) => {
+                // The answers for a client end with their time.
+                let since = if self.reader == Reader::Client { "not lately" } else { "never" };
+                let detail = format!("wharf is offline and has {since} asked for it {}", self.reader).into();
+                PullError::NotPublic { detail }
+            }
             (Verdict::Undecided, PullError::UpstreamUnavailable { timed_out, detail }) => {
                 let text = format!("the registry has not said lately who may read this, and {detail}");
                 PullError::UpstreamUnavailable { timed_out, detail: detail.within(text) }

@@ -152,6 +152,11 @@ impl Auth {
         self.tokens.give_up_older(repository, since).await
     }
 
+    /// Drops the tokens for `repository` whose login may have ended meanwhile.
+    pub(crate) async fn forget_tokens(&self, repository: &Repository) {
+        self.tokens.give_up_old(repository).await;
+    }
+
     /// Returns the authorization for a request without a challenge: none at first, later the kind that the
     /// host demanded last.
     ///

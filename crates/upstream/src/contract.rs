@@ -91,6 +91,10 @@ pub trait Upstream: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Drops the tokens for a repository that worked before, so that the next request for it proves the login
+    /// again.
+    async fn forget_tokens(&self, _repository: &Repository) {}
+
     /// Whether the registry or its token service has accepted the login.
     fn has_login_worked(&self) -> bool {
         false

@@ -212,6 +212,12 @@ impl Upstream for HttpUpstream {
         login_check::check(self.addresses.first()).await
     }
 
+    async fn forget_tokens(&self, repository: &Repository) {
+        for registry in self.addresses.registries() {
+            registry.auth.forget_tokens(repository).await;
+        }
+    }
+
     fn has_login_worked(&self) -> bool {
         self.addresses.first().auth.has_login_worked()
     }

@@ -122,6 +122,10 @@ impl Upstream for OnlineUpstream {
         self.online(self.upstream.check_login()).await
     }
 
+    async fn forget_tokens(&self, repository: &Repository) {
+        self.upstream.forget_tokens(repository).await;
+    }
+
     fn has_login_worked(&self) -> bool {
         self.upstream.has_login_worked()
     }

@@ -148,13 +148,8 @@ impl TokenCache {
     /// Drops the tokens for `repository` that worked and were requested before `since`. Returns true if there
     /// was one.
     pub(super) async fn give_up_older(&self, repository: &Repository, since: Instant) -> bool {
-        let is_for_it = |key: &TokenKey| key.scope.split(' ').any(|scope| names(scope, repository));
-        let slots: Vec<_> = {
-            let slots = self.slots.lock();
-            slots.iter().filter(|(key, _)| is_for_it(key)).map(|(_, slot)| slot.clone()).collect()
-        };
         let mut is_any = false;
-        for slot in slots {
+        for slot in self.slots_for(repository) {
             let mut contents = slot.lock().await;
             let is_old =
                 |held: &Arc<CachedToken>| held.asked_at < since && held.has_worked.load(Ordering::Relaxed);
@@ -165,6 +160,24 @@ impl TokenCache {
             }
         }
         is_any
+    }
+
+    /// Drops the tokens for `repository` whose login may have ended meanwhile. A new one that has not worked
+    /// yet stays: while the registry is down, not every request costs a token.
+    pub(super) async fn give_up_old(&self, repository: &Repository) {
+        for slot in self.slots_for(repository) {
+            let mut contents = slot.lock().await;
+            let held = contents.fetched.as_ref().and_then(|fetched| fetched.result.as_ref().ok());
+            if held.is_some_and(|held| held.may_be_dead()) {
+                contents.fetched = None;
+            }
+        }
+    }
+
+    fn slots_for(&self, repository: &Repository) -> Vec<Arc<Slot>> {
+        let is_for_it = |key: &TokenKey| key.scope.split(' ').any(|scope| names(scope, repository));
+        let slots = self.slots.lock();
+        slots.iter().filter(|(key, _)| is_for_it(key)).map(|(_, slot)| slot.clone()).collect()
     }
 
     fn slot(&self, key: &TokenKey) -> Arc<Slot> {
