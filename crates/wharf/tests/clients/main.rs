@@ -16,6 +16,7 @@ mod lab;
 mod logins;
 mod modern;
 mod network;
+mod passthrough;
 mod podman;
 mod private_authority;
 mod process;

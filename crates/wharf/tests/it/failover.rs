@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use testkit::{
-    Auth, Behaviour, Door, Endpoint, FakeRegistry, Fault, Image, Kind, RequestRecord, Rule, client,
-};
+use testkit::client::{self, Response};
+use testkit::{Auth, Behaviour, Door, Endpoint, FakeRegistry, Fault, Gate, Image, Kind, RequestRecord, Rule};
 
 use crate::program::{Program, configuration, run};
 
@@ -82,4 +81,71 @@ async fn f01_the_health_of_each_address_is_shown_and_tags_stay() {
     assert_eq!(code, Some(0), "one address is enough: {table}");
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("fake.test at ")).collect();
     assert!(rows.len() == 2 && rows[0].contains("FAILED") && rows[1].contains(" ok "), "{table}");
+}
+
+async fn get(program: &Program, target: &str) -> Response {
+    client::get(program.address, "fake.test.localhost", target, &[]).await.unwrap()
+}
+
+fn blob(digest: &str) -> String {
+    format!("/v2/team/app/blobs/{digest}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f08_bytes_that_are_wrong_at_the_first_address_come_from_the_next_one() {
+    let pair = pair().await;
+    let [small, large] = [1000_u64, SIZE].map(|size| {
+        let content: Vec<u8> = (0..size).map(|at| u8::try_from(at % 247).unwrap()).collect();
+        pair[0].put_blob(content.clone());
+        (pair[1].put_blob(content.clone()), content)
+    });
+    let image = Image::small("same");
+    pair.iter().for_each(|registry| registry.put_image("team/app", "1", &image));
+    let pause = Gate::new();
+    let wrong = |digest: &str, fault| Rule::new(Kind::GetBlob, fault).at(Endpoint::Cdn).reference(digest);
+    pair[0].script(wrong(&small.0, Fault::FlipBit(500)));
+    pair[0].script(wrong(&large.0, Fault::FlipBit(500)).and(Fault::PauseAt(CUT, pause.clone())));
+    let no_manifest = Fault::Body("{}".into());
+    pair[0].script(Rule::new(Kind::GetManifest, no_manifest).reference(image.digest()));
+    let program = Program::start(&text(&pair));
+    // No client has a byte of these, so its request itself goes on.
+    let got = get(&program, &blob(&small.0)).await;
+    assert!(got.status == 200 && got.body == small.1, "{}", program.log());
+    let got = get(&program, "/v2/team/app/manifests/1").await;
+    assert_eq!((got.status, got.body), (200, image.manifest.bytes()), "{}", program.log());
+    // The client has bytes of this one, so its body breaks off, and its next request gets the right ones.
+    let mut reader = client::Connection::open(program.address).await.unwrap();
+    reader.request("GET", "fake.test.localhost", &blob(&large.0), &[]).await.unwrap();
+    assert_eq!(reader.read_head("GET").await.unwrap().status, 200);
+    pause.release();
+    let (_, end) = reader.read_rest().await;
+    assert!(end.is_err(), "a wrong body ended cleanly");
+    let got = get(&program, &blob(&large.0)).await;
+    assert!(got.status == 200 && got.complete && got.body == large.1, "{}", program.log());
+    for digest in [&small.0, &large.0] {
+        let gets = pair.each_ref().map(|it| {
+            it.log().count_where(|request| at_cdn(request) && request.reference.as_ref() == Some(digest))
+        });
+        assert_eq!(gets, [1, 1], "each address sent it once");
+    }
+    let log = program.log();
+    let host = pair[0].host_of(Endpoint::Registry);
+    assert!(log.lines().any(|line| line.contains("sent wrong bytes") && line.contains(&host)), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f08_an_empty_answer_of_the_first_address_is_not_taken_for_the_content() {
+    let pair = pair().await;
+    let content: Vec<u8> = (0..SIZE).map(|at| u8::try_from(at % 241).unwrap()).collect();
+    let digest = pair[0].put_blob(content.clone());
+    pair[1].put_blob(content.clone());
+    let image = Image::small("same");
+    pair.iter().for_each(|registry| registry.put_image("team/app", "1", &image));
+    pair[0].script(Rule::new(Kind::GetBlob, Fault::Body("".into())).at(Endpoint::Cdn).reference(&digest));
+    pair[0].script(Rule::new(Kind::GetManifest, Fault::Body("".into())).reference(image.digest()));
+    let program = Program::start(&text(&pair));
+    let got = get(&program, &blob(&digest)).await;
+    assert!(got.status == 200 && got.complete && got.body == content, "{}", program.log());
+    let got = get(&program, &format!("/v2/team/app/manifests/{}", image.digest())).await;
+    assert_eq!((got.status, got.body), (200, image.manifest.bytes()), "{}", program.log());
 }
