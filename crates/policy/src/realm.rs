@@ -133,10 +133,11 @@ impl UpstreamScope {
     /// `https` is used: it has just answered over it. Any other `http` realm of an `https` host is refused.
     pub fn plan_realm_for(&self, host: &Url, realm: &str) -> RealmPlan {
         let Ok(mut url) = Url::parse(realm) else { return RealmPlan::Refused(RealmError::Url) };
-        if url.scheme() == "http" && host.scheme() == "https" {
-            if !is_same_host(host, &url) || url.set_scheme("https").is_err() {
-                return RealmPlan::Refused(RealmError::Downgrade);
-            }
+        if url.scheme() == "http"
+            && host.scheme() == "https"
+            && (!is_same_host(host, &url) || url.set_scheme("https").is_err())
+        {
+            return RealmPlan::Refused(RealmError::Downgrade);
         }
         match self.plan_realm(url.as_str()) {
             RealmPlan::Trusted(url) if !self.may_see_credentials(host) => RealmPlan::Anonymous(url),
