@@ -8,6 +8,7 @@
 
 mod authority;
 mod blob_source;
+mod canary;
 pub mod client;
 mod deadline;
 mod fake_registry;
@@ -26,6 +27,7 @@ mod world;
 
 pub use authority::{Authority, Certificate, Identity};
 pub use blob_source::{BlobSource, digest_of};
+pub use canary::assert_tells_no_secret;
 pub use deadline::within;
 pub use fake_registry::{
     Account, Auth, Behaviour, Credential, DeadToken, Door, Ending, Endpoint, FakeRegistry, Fault, Kind, Log,

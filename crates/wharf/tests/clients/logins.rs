@@ -12,12 +12,12 @@ use crate::process::{Ran, available};
 use crate::pulls::{APP, push_both};
 use crate::skopeo::Skopeo;
 
-/// Written by `htpasswd -nbB -C 4 ci "correct horse"`.
-const USERS: &str = "ci:$2y$04$707MsV67nkMNJRhQgQlfKecOSY3bRB4NnPGvODoPlOGqO2oRnQjz.\n";
+/// Written by `htpasswd -nbB -C 4 ci "canary horse"`.
+const USERS: &str = "ci:$2y$04$7K7CaUl3esptvcwjx.Ifb./2tpQGsmHo7t8bT5.adrDCNu9WvoUae\n";
 
-const PASSWORD: &str = "correct horse";
+const PASSWORD: &str = "canary horse";
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+const TOKEN: &str = "canary-0123456789abcdef0123456789";
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -135,8 +135,8 @@ fn containerd_pulls_with_a_login_and_with_a_header_of_its_mirror() {
     fails(&containerd.try_pull_as("ci:wrong", &reference, WITHIN));
     succeeds(&containerd.try_pull_as(&format!("ci:{PASSWORD}"), &reference, WITHIN));
     containerd.remove(&reference);
-    // base64 of `ci:correct horse`.
-    let basic = "Basic Y2k6Y29ycmVjdCBob3JzZQ==".to_owned();
+    // base64 of `ci:canary horse`.
+    let basic = "Basic Y2k6Y2FuYXJ5IGhvcnNl".to_owned();
     let mirrored = format!("{CORP}/{APP}:1");
     for (authorization, is_right) in [
         ("Bearer wrong".to_owned(), false),

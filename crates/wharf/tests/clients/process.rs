@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process, kill_process_group};
+use testkit::assert_tells_no_secret;
 
 /// Where Debian puts programs. Without `/usr/local`, which may have other builds of clients.
 const PROGRAM_DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -269,5 +270,9 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
+        // Of wharf's own log alone: other programs may tell what they are given.
+        if !std::thread::panicking() && self.log.ends_with("wharf.log") {
+            assert_tells_no_secret("wharf's log", self.log().as_bytes());
+        }
     }
 }

@@ -15,9 +15,9 @@ use crate::image::{Blob, DOCKER_MANIFEST, Image, OCI_INDEX, OCI_MANIFEST};
 use crate::process::{Process, Surroundings};
 
 pub(crate) const USERNAME: &str = "puller";
-pub(crate) const PASSWORD: &str = "s3cret";
-/// `puller:s3cret`, as Basic authentication sends it.
-const AUTHORIZATION: &str = "Basic cHVsbGVyOnMzY3JldA==";
+pub(crate) const PASSWORD: &str = "canary";
+/// `puller:canary`, as Basic authentication sends it.
+const AUTHORIZATION: &str = "Basic cHVsbGVyOmNhbmFyeQ==";
 
 /// The users who may pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ fn the_unit_starts_commands_that_wharf_accepts() {
     assert_runs(command.args(&arguments).arg("--help"));
     // The file at that path, without the credentials and with them.
     assert_eq!(Path::new(settings).file_name(), Some("wharf.toml".as_ref()));
-    for credentials in [&[][..], &[("DOCKERHUB_USERNAME", "someone"), ("DOCKERHUB_PASSWORD", "s3cret")]] {
+    for credentials in [&[][..], &[("DOCKERHUB_USERNAME", "someone"), ("DOCKERHUB_PASSWORD", "canary")]] {
         let mut command = Command::new(WHARF);
         command.args(["check", "--config"]).arg(shipped("wharf.toml")).env_clear();
         let text = assert_runs(command.envs(credentials.iter().copied()));

@@ -23,7 +23,7 @@ async fn ask(program: &Program, method: &str, host: &str, target: &str, field: &
 async fn fake() -> (FakeRegistry, Image) {
     let fake = FakeRegistry::start().await;
     fake.change(|behaviour| behaviour.referrers = Referrers::Filtered);
-    let secret = Image::small("canary");
+    let secret = Image::small("hidden");
     for (repository, image) in [("team/secret", &secret), ("team/app", &Image::small("app"))] {
         fake.put_image(repository, "1", image);
         for blob in image.blobs() {
@@ -31,7 +31,7 @@ async fn fake() -> (FakeRegistry, Image) {
             fake.put_blob_in(repository, blob.bytes());
         }
     }
-    fake.put_artifact("team/secret", &Artifact::about(&secret.manifest, "application/canary", b"signature"));
+    fake.put_artifact("team/secret", &Artifact::about(&secret.manifest, "application/hidden", b"signature"));
     (fake, secret)
 }
 
@@ -73,7 +73,7 @@ async fn s15_a_denied_blob_does_not_come_through_another_repository() {
                 let is_list = part.starts_with("referrers") && other.status == 200;
                 assert!(is_list || other.status == 404, "{method} {part} {field} {}", other.status);
                 for answer in [denied, other] {
-                    assert!(!answer.text().contains("canary"), "{method} {part} {field}");
+                    assert!(!answer.text().contains("hidden"), "{method} {part} {field}");
                     assert_eq!(answer.header("docker-content-digest"), None, "{method} {part} {field}");
                 }
             }
@@ -125,7 +125,7 @@ async fn a_denied_repository_has_no_other_name() {
             for method in ["GET", "HEAD"] {
                 let answer = ask(&program, method, host, &target, "").await;
                 assert!((400..500).contains(&answer.status), "{method} {host} {target} {}", answer.status);
-                assert!(!answer.text().contains("canary"), "{method} {host} {target}");
+                assert!(!answer.text().contains("hidden"), "{method} {host} {target}");
                 assert_eq!(answer.header("docker-content-digest"), None, "{method} {host} {target}");
             }
         }

@@ -6,20 +6,26 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 use testkit::client::{self, Broken, Response};
-use testkit::{Endpoint, FakeRegistry};
+use testkit::{Endpoint, FakeRegistry, assert_tells_no_secret};
 
 /// The longest wait for anything here; only a failing test waits so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running `wharf serve`. Dropping it ends the process.
+/// The largest file that is searched for secrets. What wharf itself writes is smaller; blobs are larger.
+const RECORD_BYTES_MAX: u64 = 1 << 16;
+
+/// A running `wharf serve`. Dropping it ends the process, and searches its log and its store for secrets.
 pub(crate) struct Program {
     child: Child,
     log: Arc<LogLines>,
+    /// Collects the log until the process ends.
+    reader: Option<JoinHandle<()>>,
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) directory: Arc<TempDir>,
@@ -114,10 +120,10 @@ impl Program {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(LogLines::default());
         let (pipe, reader) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        std::thread::spawn(move || read_lines(pipe, &reader));
+        let reader = Some(thread::spawn(move || read_lines(pipe, &reader)));
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         // Created before it listens, so that the process ends even if it never does.
-        let mut program = Self { child, log, address: unknown, admin: unknown, directory };
+        let mut program = Self { child, log, reader, address: unknown, admin: unknown, directory };
         let scheme =
             if program.wait_for_line("listening on ").contains("https://") { "https" } else { "http" };
         program.address = program.address_behind(&format!("listening on {scheme}://"));
@@ -187,6 +193,25 @@ impl Drop for Program {
         // Both fail if it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let is_read = self.reader.take().map(JoinHandle::join);
+        if thread::panicking() {
+            return;
+        }
+        assert!(is_read.is_some_and(|read| read.is_ok()), "the log was not read to its end");
+        assert_tells_no_secret("the log", self.log().as_bytes());
+        assert_no_secret_is_stored(&self.directory.path().join("wharf-data"));
+    }
+}
+
+/// Searches the records, lists and notes of the stores for secrets of tests.
+fn assert_no_secret_is_stored(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            assert_no_secret_is_stored(&path);
+        } else if path.metadata().is_ok_and(|it| it.is_file() && it.len() <= RECORD_BYTES_MAX) {
+            assert_tells_no_secret(&path.display().to_string(), &std::fs::read(&path).unwrap_or_default());
+        }
     }
 }
 
