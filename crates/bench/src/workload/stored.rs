@@ -86,6 +86,8 @@ fn measure(bench: &Bench, stored: &Stored, blob_count: u64) -> io::Result<Figure
     let peer = start(bench, &stored.data)?;
     load::once(&peer, &stored.pulled[1], Check::Bytes).map_err(|error| named(&peer, &error))?;
     let first = started.elapsed();
+    wait_until_measured(&peer).map_err(failed)?;
+    let measured = started.elapsed();
     wait_until_counted(&peer).map_err(failed)?;
     let counted = started.elapsed();
     let idle = processor::usage(peer.id()).resident;
@@ -93,6 +95,7 @@ fn measure(bench: &Bench, stored: &Stored, blob_count: u64) -> io::Result<Figure
     let hits = load::for_a_time(&peer, &stored.pulled[1..], 16, bench.duration)?;
     let mut figures = vec![
         ("first answer ms", first.as_secs_f64() * 1e3),
+        ("usage exact after s", measured.as_secs_f64()),
         ("all known after s", counted.as_secs_f64()),
         ("idle MiB", idle as f64 / f64::from(1 << 20)),
         ("bytes of memory/blob", idle.saturating_sub(stored.base) as f64 / blob_count as f64),
@@ -100,6 +103,12 @@ fn measure(bench: &Bench, stored: &Stored, blob_count: u64) -> io::Result<Figure
     figures.extend(evictions);
     figures.extend(of_answers(&hits).into_iter().take(4));
     Ok(figures)
+}
+
+/// Waits until wharf knows the usage of its store to the byte. Until then the series has no sample.
+fn wait_until_measured(peer: &Peer) -> io::Result<()> {
+    let series = format!("wharf_stored_bytes{{registry=\"{REGISTRY}\",kind=\"blob\"}} ");
+    wait("the usage is exact", || Ok(value(&admin::get(peer, "/metrics")?, &series).is_some()))
 }
 
 /// Waits until wharf knows the usage of its store to the byte, and every image in it.
