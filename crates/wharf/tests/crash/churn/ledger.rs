@@ -51,7 +51,7 @@ impl Ledger {
                     "blobs"
                 }
                 ["manifests", "sha256", _, hex] => {
-                    let document = fs::read(&path).unwrap_or_default();
+                    let Ok(document) = fs::read(&path) else { continue };
                     let document = serde_json::from_slice(&document).expect("a manifest");
                     ledger.manifests.insert(format!("sha256:{hex}"), document);
                     "manifests"
