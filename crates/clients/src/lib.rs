@@ -19,4 +19,4 @@ mod tool;
 
 pub use self::mirror::{Authority, Mirror, Registry};
 pub use self::settings::{File, Placement, Settings};
-pub use self::tool::{TOOLS, Tool, find};
+pub use self::tool::{TOOLS, Tool, Way, find};

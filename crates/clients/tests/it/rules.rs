@@ -55,6 +55,25 @@ fn a_placeholder_of_a_login_stands_in_comments_alone() {
 }
 
 #[test]
+fn a_client_asks_by_the_host_else_by_ns_or_a_path() {
+    let way = |tool: &str, mirror: &clients::Mirror, index: usize| {
+        let way = find(tool).unwrap().way(mirror, &mirror.registries[index])?;
+        Some(format!("{}/v2/{}?ns={}", way.host, way.prefix, way.ns.unwrap_or_default()))
+    };
+    for (tool, mirror, expected) in [
+        ("k3s", plain(), Some("ghcr.io.registry.example.com:5000/v2/?ns=ghcr.io")),
+        ("k3s", bare(), Some("192.168.1.10:5000/v2/?ns=ghcr.io")),
+        ("podman", plain(), Some("ghcr.io.registry.example.com:5000/v2/?ns=")),
+        ("podman", bare(), Some("192.168.1.10:5000/v2/ghcr.io/?ns=")),
+        ("nydus", plain(), Some("ghcr.io.registry.example.com:5000/v2/?ns=")),
+        ("nydus", bare(), None),
+    ] {
+        assert_eq!(way(tool, &mirror, 1).as_deref(), expected, "{tool}");
+    }
+    assert_eq!(way("nydus", &bare(), 0).as_deref(), Some("192.168.1.10:5000/v2/?ns="));
+}
+
+#[test]
 fn no_client_writes_one_path_twice() {
     for mirror in [plain(), private(), bare()] {
         for tool in TOOLS {

@@ -2,13 +2,17 @@
 
 mod address;
 mod apply;
+mod check;
+mod login;
 mod merge;
 
 use std::path::{Path, PathBuf};
 
 use clients::{Authority, Mirror, Settings, TOOLS, Tool};
+use policy::image::ImageName;
 
 use self::apply::Machine;
+use self::check::Check;
 use super::Failure;
 use super::table::columns;
 use crate::config::Config;
@@ -39,6 +43,15 @@ pub(crate) struct ClientArguments {
     /// Write below this directory in place of /, such as into the files of an image
     #[arg(long, value_name = "DIR", requires = "apply")]
     root: Option<PathBuf>,
+    /// Ask the running wharf as the client would, from this machine, and say what is wrong
+    #[arg(long, requires = "tool", conflicts_with_all = ["apply", "plain"])]
+    check: bool,
+    /// The image to ask for; by default one that is stored for each registry
+    #[arg(long, value_name = "IMAGE", requires = "check")]
+    image: Option<ImageName>,
+    /// A file with USER:PASSWORD for the check, where wharf asks for a login
+    #[arg(long, value_name = "FILE", requires = "check")]
+    login_file: Option<PathBuf>,
 }
 
 /// The list of clients.
@@ -66,7 +79,7 @@ impl ClientArguments {
     }
 }
 
-/// Prints the settings of `tool`, or writes them.
+/// Prints the settings of `tool`, writes them, or tries them.
 ///
 /// # Errors
 /// [`Failure`], for the user.
@@ -76,6 +89,11 @@ pub(crate) fn client(
     tool: &'static Tool,
 ) -> Result<(), Failure> {
     let mirror = mirror_of(config, arguments)?;
+    if arguments.check {
+        let authorization = arguments.login_file.as_deref().map(login::authorization).transpose()?;
+        let image = arguments.image.as_ref();
+        return check::check(tool, &Check { config, mirror: &mirror, authorization, image });
+    }
     let settings = tool.settings(&mirror);
     warn(config, arguments);
     let text = match (arguments.apply, arguments.plain) {

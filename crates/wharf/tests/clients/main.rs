@@ -4,6 +4,7 @@
 //! Each test starts everything it needs on loopback and ends it. A test without its client prints `skipped`
 //! and passes, unless `WHARF_REQUIRE_CLIENTS` is set; `.ci/install` installs all of them.
 
+mod applied;
 mod archive;
 mod carry;
 mod compose;
