@@ -10,8 +10,8 @@ use certificates::challenges::{Challenges, TLS_PROTOCOL};
 use certificates::{Certificate, CertificateSet, Certificates, ForAddress};
 use policy::host_port::HostPort;
 use rustls::crypto::aws_lc_rs;
-use rustls::server::Acceptor;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, NoServerSessionStorage};
 use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -158,6 +158,11 @@ fn config(settings: &TlsSettings, certificates: &Arc<Certificates>) -> ServerCon
     };
     let mut config = builder.with_cert_resolver(Arc::<Certificates>::clone(certificates));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if settings.client_verifier.is_some() {
+        // A resumed session would carry the verdict on a certificate that has expired since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config
 }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use server::TlsSettings;
 use testkit::client::Connection;
 use testkit::{Authority, BlobSource, Certificate, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -221,17 +223,64 @@ async fn s32_plain_requests_are_redirected_and_health_checks_are_not() {
     assert_eq!(secure.read_response("GET").await.unwrap().status, 200);
 }
 
+fn trusting(authority: &Authority) -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+    Arc::new(roots)
+}
+
+/// A server whose clients need a certificate.
+async fn lab_with_verifier(authority: &Authority) -> Lab {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(trusting(authority), provider);
+    let set = certificates(&[authority.server_identity(Certificate::Valid)]);
+    let mut tls = TlsSettings::new(vec![loopback()], set);
+    tls.client_verifier = Some(verifier.build().unwrap());
+    Lab::start_with(|plan| plan.settings.tls = Some(tls)).await
+}
+
+/// Whether the second connection of a client resumes the session of the first.
+async fn resumes(lab: &Lab, authority: &Authority, version: &'static SupportedProtocolVersion) -> bool {
+    let identity = authority.client_identity();
+    let chain = vec![CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(trusting(authority))
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut kinds = Vec::new();
+    for _ in 0..2 {
+        let tcp = TcpStream::connect(lab.tls.unwrap()).await.unwrap();
+        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
+        let request = b"GET /v2/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+        kinds.push(stream.get_ref().1.handshake_kind());
+    }
+    assert_eq!(kinds[0], Some(HandshakeKind::Full));
+    kinds[1] == Some(HandshakeKind::Resumed)
+}
+
+#[tokio::test]
+async fn s16_every_connection_of_a_client_with_a_certificate_shows_it_anew() {
+    for version in [&TLS12, &TLS13] {
+        let (open, authority) = lab().await;
+        assert!(resumes(&open, &authority, version).await, "{version:?}: without certificates it may");
+        let authority = Authority::new();
+        let lab = lab_with_verifier(&authority).await;
+        assert!(!resumes(&lab, &authority, version).await, "{version:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
     let authority = Authority::new();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-    let mut tls =
-        TlsSettings::new(vec![loopback()], certificates(&[authority.server_identity(Certificate::Valid)]));
-    tls.client_verifier = Some(verifier);
-    let lab = Lab::start_with(|plan| plan.settings.tls = Some(tls)).await;
+    let lab = lab_with_verifier(&authority).await;
     let answered = async {
         let mut connection =
             Connection::open_tls(lab.tls.unwrap(), "localhost", &authority.pem()).await.ok()?;

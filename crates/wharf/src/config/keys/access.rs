@@ -33,7 +33,7 @@ pub(crate) static TOKENS_FILE: Key<Tokens> = Key {
     default: Preset::Absent,
     reloadable: true,
     doc: "Bearer tokens: lines `name:token` or `name:sha256:<hex>`. A token is also the password of the user of \
-          its name.",
+          its name. Rules name it in `tokens`; those for `users` do not apply to it.",
 };
 
 pub(crate) static ADDRESSES: Key<Vec<Network>> = Key {

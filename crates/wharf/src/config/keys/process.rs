@@ -255,7 +255,7 @@ pub(crate) static CLIENT_CA_FILE: Key<Vec<u8>> = Key {
     reloadable: true,
     doc: "PEM certificates of the authorities that sign certificates of clients. A client may show one, and \
           `client_names` of `[access]` says what it opens. A certificate that does not hold ends the \
-          handshake.",
+          handshake. It is checked in every handshake; a connection that is open stays open.",
 };
 
 pub(crate) static TLS: Section = Section {
