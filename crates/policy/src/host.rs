@@ -229,6 +229,11 @@ impl<T> RoutingTable<T> {
         })
     }
 
+    /// Returns the registry of the requests that name none.
+    pub fn default_registry(&self) -> Option<&T> {
+        Some(&self.registries[self.default?])
+    }
+
     /// Tells whether a request gets the default registry because it names none.
     pub fn is_by_default(&self, authority: &str, path: &str, query: Option<&str>) -> bool {
         self.default.is_some() && self.route_or(None, authority, path, query) == Err(RouteError::NoSelector)

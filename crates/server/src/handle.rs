@@ -165,10 +165,19 @@ async fn serve(
     let (backend, path, link_shape) = match route {
         Route::Registry { registry, path, link } => (registry, path, link),
         Route::Version => {
-            if let Some(table) = table {
-                let admitted = Box::pin(identity::admit_anywhere(table, client.ip(), head)).await;
-                entry
-                    .identified(admitted.map_err(Refusal::Access)?.as_ref().map(|visitor| &visitor.identity));
+            let visitor = match table {
+                Some(table) => Box::pin(identity::admit_anywhere(table, client.ip(), head))
+                    .await
+                    .map_err(Refusal::Access)?,
+                None => None,
+            };
+            entry.identified(visitor.as_ref().map(|visitor| &visitor.identity));
+            // A client keeps one login for a host, and this host's is that of the default registry.
+            if visitor.as_ref().is_none_or(|visitor| visitor.identity.login.is_none())
+                && let Some(registry) = snapshot.routes.default_registry()
+            {
+                let asked = Some(&oci::Request::Version);
+                Box::pin(passthrough::backend_of(registry, asked, client.ip(), head)).await?;
             }
             return Ok(version());
         }

@@ -154,6 +154,24 @@ async fn s14_with_passthrough_a_login_is_checked_at_the_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn s14_with_passthrough_the_host_of_a_default_registry_asks_for_its_login() {
+    let fake = fake(bearer()).await;
+    let text = configuration(&format!("{}{PASSTHROUGH}", registry("fake.test", &fake)));
+    let text = text.replacen("[server]\n", "[server]\ndefault_registry = \"fake.test\"\n", 1);
+    let program = Program::start(&text);
+    let get = async |target: &str, login: Option<String>| {
+        let headers: Vec<_> = login.as_deref().map(|value| ("Authorization", value)).into_iter().collect();
+        client::get(program.address, "127.0.0.1", target, &headers).await.unwrap()
+    };
+    let asked = get("/v2/", None).await;
+    assert_eq!((asked.status, asked.header("www-authenticate")), (401, Some("Basic realm=\"wharf\"")));
+    assert_eq!(get("/v2/", Some(login("alice", "canary-wrong"))).await.status, 401);
+    assert_eq!(get("/v2/", alice()).await.status, 200);
+    assert_eq!(get(&manifest("team/alice"), alice()).await.status, 200);
+    assert_eq!(get(&manifest("team/alice"), bob()).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s16_with_passthrough_a_revoked_login_is_refused_after_auth_ttl_and_takes_nothing_from_others() {
     let fake = fake(bearer()).await;
     let program = start(&fake, "auth_ttl = \"0s\"\n");
