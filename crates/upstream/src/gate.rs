@@ -151,10 +151,10 @@ impl Gate {
     /// Notes that the host answered 429 for this target, and asked for `pause`; `pauses` are those of the
     /// client's login, if the request had one.
     pub(crate) fn throttle(&self, target: &Target, pauses: Option<&ClientPauses>, pause: Duration) {
-        let begin = |throttling: &mut Throttling| pauses::begin(throttling, target, pause, Instant::now());
+        let now = Instant::now();
         let is_news = match pauses {
-            Some(pauses) => pauses.of(&self.host, begin),
-            None => begin(&mut self.lock().throttling),
+            Some(pauses) => pauses.begin(&self.host, target, pause, now),
+            None => pauses::begin(&mut self.lock().throttling, target, pause, now),
         };
         if !is_news {
             return;
@@ -178,10 +178,9 @@ impl Gate {
         pauses: Option<&ClientPauses>,
         now: Instant,
     ) -> Result<(), Error> {
-        let left = |throttling: &mut Throttling| pauses::left(throttling, target, now);
         let left = match pauses {
-            Some(pauses) => pauses.of(&self.host, left),
-            None => left(&mut inner.throttling),
+            Some(pauses) => pauses.left(&self.host, target, now),
+            None => pauses::left(&mut inner.throttling, target, now),
         };
         let Some(left) = left else { return Ok(()) };
         let detail = format!("answered 429 and gets no requests for {} s", left.as_secs() + 1);

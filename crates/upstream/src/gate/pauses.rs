@@ -23,8 +23,14 @@ impl Default for ClientPauses {
 }
 
 impl ClientPauses {
-    pub(super) fn of<T>(&self, host: &str, change: impl FnOnce(&mut Throttling) -> T) -> T {
-        change(self.0.lock().get_or_insert_with(&host.to_owned(), Throttling::of_client))
+    pub(super) fn begin(&self, host: &str, target: &Target, pause: Duration, now: Instant) -> bool {
+        let mut hosts = self.0.lock();
+        begin(hosts.get_or_insert_with(&host.to_owned(), Throttling::of_client), target, pause, now)
+    }
+
+    /// Makes no entry for a host that never answered 429: the others would lose theirs.
+    pub(super) fn left(&self, host: &str, target: &Target, now: Instant) -> Option<Duration> {
+        left(self.0.lock().get_mut(host)?, target, now)
     }
 }
 

@@ -6,7 +6,7 @@ use policy::host_health::{RequestOutcome, Target, TargetKind};
 use telemetry::Metrics;
 use tokio::time::Instant;
 
-use super::{Gate, HostRole};
+use super::{ClientPauses, Gate, HostRole};
 use crate::error::{Error, ErrorKind};
 use crate::operation::target_of;
 use crate::transport::Allowance;
@@ -14,9 +14,12 @@ use crate::transport::Allowance;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn gate() -> (Arc<Gate>, Metrics) {
+    gate_of("https://registry.example/v2/")
+}
+
+fn gate_of(root: &str) -> (Arc<Gate>, Metrics) {
     let metrics = Metrics::new(&["corp".to_owned()]);
-    let root = "https://registry.example/v2/".parse().unwrap();
-    (Gate::new("corp", metrics.registry("corp"), HostRole::Registry, root, 64), metrics)
+    (Gate::new("corp", metrics.registry("corp"), HostRole::Registry, root.parse().unwrap(), 64), metrics)
 }
 
 fn target(repository: &str, kind: TargetKind, reference: &str) -> Arc<Target> {
@@ -155,6 +158,23 @@ async fn f10_a_limit_is_one_repositorys_until_another_tells_it_too() {
     assert_eq!(admit(&gate, &third).unwrap_err().kind(), ErrorKind::Throttled);
     let told = "wharf_upstream_left_alone_total{registry=\"corp\",reason=\"throttled\"}";
     assert_eq!(sample(&metrics, told), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f10_requests_to_other_hosts_do_not_end_the_pause_of_a_login() {
+    let (gate, _metrics) = gate();
+    let pauses = ClientPauses::default();
+    let blob = target("library/app", TargetKind::Blobs, "x");
+    gate.throttle(&blob, Some(&pauses), Duration::from_secs(60));
+    // Blobs come from the hosts of a content network.
+    for number in 0..8 {
+        let (content, _metrics) = gate_of(&format!("https://content-{number}.example/"));
+        content.check_further(&blob, Some(&pauses)).unwrap();
+    }
+    assert_eq!(gate.check_further(&blob, Some(&pauses)).unwrap_err().kind(), ErrorKind::Throttled);
+    gate.check_further(&blob, None).unwrap();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    gate.check_further(&blob, Some(&pauses)).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
