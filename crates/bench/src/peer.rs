@@ -39,7 +39,7 @@ impl Peer {
         Self { name: "direct".to_owned(), target, data: PathBuf::new(), admin: None, child: None }
     }
 
-    /// Whether it is a process that is no wharf: only wharf has metrics.
+    /// Tells whether it is another program's process: only wharf has metrics.
     pub(crate) fn is_other(&self) -> bool {
         self.child.is_some() && self.admin.is_none()
     }

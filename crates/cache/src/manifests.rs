@@ -32,7 +32,7 @@ pub(crate) struct Manifests {
     fetch_flights: Arc<Flights<(Repository, Digest), HeldManifest>>,
     describe_flights: Flights<(Repository, Digest), Description>,
     refused: Refusals<(Repository, Digest)>,
-    /// Whether a fetch in progress may be one of another login.
+    /// Clients with logins of their own share the fetches in progress.
     joins_other_logins: bool,
 }
 

@@ -1,11 +1,8 @@
 //! Builders: BuildKit, and the programs that start one; kaniko.
 
-use crate::hosts_file;
+use crate::hosts_file::{self, AUTHORITY};
 use crate::mirror::{Mirror, host_of};
 use crate::settings::{Placement, Settings};
-
-/// The authority's certificate for BuildKit.
-const AUTHORITY: &str = "/etc/ssl/wharf-ca.pem";
 
 /// A BuildKit that runs by itself.
 pub(crate) fn buildkit(mirror: &Mirror) -> Settings {

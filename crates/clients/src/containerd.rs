@@ -1,6 +1,6 @@
 //! containerd, and the clients that read its files.
 
-use crate::hosts_file::{self, PULL, Places};
+use crate::hosts_file::{self, AUTHORITY, PULL, Places};
 use crate::mirror::Mirror;
 use crate::settings::{Placement, Settings};
 
@@ -9,8 +9,8 @@ const CONFIG: &str = "/etc/containerd/config.toml";
 
 const PLACES: Places<'_> = Places {
     directory: "/etc/containerd/certs.d",
-    authority: "/etc/ssl/wharf-ca.pem",
-    authority_for_client: "/etc/ssl/wharf-ca.pem",
+    authority: AUTHORITY,
+    authority_for_client: AUTHORITY,
     capabilities: PULL,
 };
 

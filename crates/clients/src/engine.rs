@@ -1,6 +1,6 @@
 //! Docker Engine.
 
-use crate::hosts_file::{self, PULL_WITH_REFERRERS, Places};
+use crate::hosts_file::{self, AUTHORITY, PULL_WITH_REFERRERS, Places};
 use crate::mirror::{Mirror, Registry, host_of};
 use crate::settings::{Placement, Settings};
 
@@ -8,23 +8,22 @@ const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
 const PLACES: Places<'_> = Places {
     directory: "/etc/docker/certs.d",
-    authority: "/etc/ssl/wharf-ca.pem",
-    authority_for_client: "/etc/ssl/wharf-ca.pem",
+    authority: AUTHORITY,
+    authority_for_client: AUTHORITY,
     capabilities: PULL_WITH_REFERRERS,
 };
 
 /// Engine 28 and later: `registry-mirrors` for Docker Hub, and `hosts.toml` for the other registries.
 pub(crate) fn docker(mirror: &Mirror) -> Settings {
     let mut settings = Settings::default();
-    let hub = mirror.hub().filter(|hub| !hub.needs_login);
-    let hub_url = mirror.hub_url().filter(|_| hub.is_some());
+    let hub_url = mirror.open_hub_url();
     if let Some(url) = &hub_url {
         settings.file(
             Placement::Json,
             DAEMON_JSON,
             daemon_json(&[("registry-mirrors", std::slice::from_ref(url))]),
         );
-        add_docker_authority(&mut settings, mirror, [without_scheme(url)].into_iter());
+        add_docker_authority(&mut settings, mirror, [host_of(url)].into_iter());
     }
     let by_file = |registry: &&Registry| !(registry.is_hub && hub_url.is_some());
     let registries: Vec<&Registry> = mirror.registries.iter().filter(by_file).collect();
@@ -45,13 +44,11 @@ pub(crate) fn docker(mirror: &Mirror) -> Settings {
 /// Engine 20.10 to 27, and every engine with the classic image store.
 pub(crate) fn docker_classic(mirror: &Mirror) -> Settings {
     let mut settings = Settings::default();
-    let hub = mirror.hub().filter(|hub| !hub.needs_login);
-    let mirrors: Vec<String> = mirror.hub_url().filter(|_| hub.is_some()).into_iter().collect();
+    let mirrors: Vec<String> = mirror.open_hub_url().into_iter().collect();
     let by_name: Vec<&Registry> =
         mirror.registries.iter().filter(|registry| mirrors.is_empty() || !registry.is_hub).collect();
     let locations: Vec<String> = by_name.iter().filter_map(|registry| mirror.location(registry)).collect();
-    let hosts = mirrors.iter().map(|url| without_scheme(url)).chain(locations.iter().map(String::as_str));
-    let hosts = Mirror::unique(hosts.map(host_of));
+    let hosts = Mirror::unique(mirrors.iter().chain(&locations).map(|location| host_of(location)));
     // `docker build` of these engines does not know that a mirror is plain HTTP, and finds it here only with
     // the scheme.
     let insecure: Vec<String> = match mirror.is_tls {
@@ -108,11 +105,7 @@ pub(crate) fn daemon_json(keys: &[(&str, &[String])]) -> String {
 /// Adds the authority's certificate where Docker looks for it, for each host.
 fn add_docker_authority<'a>(settings: &mut Settings, mirror: &Mirror, hosts: impl Iterator<Item = &'a str>) {
     for host in hosts {
-        let path = format!("{}/{}/ca.crt", PLACES.directory, host_of(host));
+        let path = format!("{}/{host}/ca.crt", PLACES.directory);
         hosts_file::add_authority(settings, mirror, &path);
     }
-}
-
-fn without_scheme(url: &str) -> &str {
-    url.split_once("://").map_or(url, |(_, rest)| rest)
 }

@@ -10,6 +10,13 @@ pub(crate) const PULL: &str = "[\"pull\", \"resolve\"]";
 /// The capabilities for Docker Engine, which asks only hosts with `referrers` for the attestations of images.
 pub(crate) const PULL_WITH_REFERRERS: &str = "[\"pull\", \"resolve\", \"referrers\"]";
 
+/// The place of the authority's certificate on a machine whose client lets one choose.
+pub(crate) const AUTHORITY: &str = "/etc/ssl/wharf-ca.pem";
+
+/// A comment above a login in comments. What is commented out needs the login's base64.
+pub(crate) const LOGIN: &str =
+    "# wharf asks for a login: write the base64 of USER:PASSWORD, and remove the marks of the comments.";
+
 /// Places for the files of one client.
 pub(crate) struct Places<'a> {
     /// The directory of the files.
@@ -54,8 +61,7 @@ fn text(mirror: &Mirror, registry: &Registry, places: &Places<'_>) -> String {
     }
     if registry.needs_login {
         text.push_str(&format!(
-            "  # wharf asks for a login: write the base64 of USER:PASSWORD, and remove the marks of the comments.\n  \
-             # [host.\"{url}\".header]\n  #   Authorization = \"Basic BASE64\"\n"
+            "  {LOGIN}\n  # [host.\"{url}\".header]\n  #   Authorization = \"Basic BASE64\"\n"
         ));
     }
     text

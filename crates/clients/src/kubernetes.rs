@@ -1,12 +1,9 @@
 //! Distributions of Kubernetes with a containerd of their own.
 
-use crate::hosts_file::{self, PULL, Places};
+use crate::hosts_file::{self, AUTHORITY, PULL, Places};
 use crate::mirror::Mirror;
 use crate::registries_yaml;
 use crate::settings::{Placement, Settings};
-
-/// The authority's certificate on a node.
-const AUTHORITY: &str = "/etc/ssl/wharf-ca.pem";
 
 /// The authority's certificate beside the files of a cluster that is made from them.
 const LOCAL_AUTHORITY: &str = "wharf-ca.pem";

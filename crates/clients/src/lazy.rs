@@ -1,6 +1,6 @@
 //! Lazy snapshotters, and peer-to-peer distribution in front of wharf.
 
-use crate::hosts_file;
+use crate::hosts_file::{self, LOGIN};
 use crate::mirror::{Mirror, Registry};
 use crate::settings::{Placement, Settings};
 
@@ -21,8 +21,7 @@ pub(crate) fn stargz(mirror: &Mirror) -> Settings {
         );
         if registry.needs_login {
             table.push_str(&format!(
-                "# wharf asks for a login: write the base64 of USER:PASSWORD, and remove the marks of the \
-                 comments.\n# [resolver.host.\"{}\".mirrors.header]\n#   Authorization = [\"Basic BASE64\"]\n",
+                "{LOGIN}\n# [resolver.host.\"{}\".mirrors.header]\n#   Authorization = [\"Basic BASE64\"]\n",
                 registry.name
             ));
         }
@@ -107,10 +106,7 @@ fn login(registry: &Registry, url: &str) -> String {
     if !registry.needs_login {
         return String::new();
     }
-    format!(
-        "    # wharf asks for a login: write the base64 of USER:PASSWORD, and remove the marks of the comments.\n    \
-         # [host.\"{url}\".header]\n    #   Authorization = [\"Basic BASE64\"]\n"
-    )
+    format!("    {LOGIN}\n    # [host.\"{url}\".header]\n    #   Authorization = [\"Basic BASE64\"]\n")
 }
 
 /// These clients trust the authorities of the system alone.

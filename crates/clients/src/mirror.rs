@@ -5,7 +5,7 @@
 pub struct Mirror {
     /// The host of all registries, with the port unless it is the scheme's default.
     pub base: String,
-    /// Whether clients connect with TLS.
+    /// Clients connect with TLS.
     pub is_tls: bool,
     /// The private authority that signed the certificate; `None`: clients trust the certificate as it is.
     pub authority: Option<Authority>,
@@ -27,11 +27,11 @@ pub struct Registry {
     pub name: String,
     /// Its virtual host, with the port as in [`Mirror::base`]; `None` if clients cannot use one.
     pub host: Option<String>,
-    /// Whether it is Docker Hub.
+    /// It is Docker Hub.
     pub is_hub: bool,
-    /// Whether a request that names no registry means this one.
+    /// A request that names no registry means this one.
     pub is_default: bool,
-    /// Whether clients need a login.
+    /// Clients need a login.
     pub needs_login: bool,
 }
 
@@ -78,6 +78,12 @@ impl Mirror {
         Some(format!("{}://{location}", self.scheme()))
     }
 
+    /// The same, if Docker Hub needs no login here: Docker sends none to a mirror.
+    pub(crate) fn open_hub_url(&self) -> Option<String> {
+        self.hub().filter(|hub| !hub.needs_login)?;
+        self.hub_url()
+    }
+
     /// Each host of `hosts` once, in their order.
     pub(crate) fn unique<'a>(hosts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
         let mut unique = Vec::new();
@@ -94,12 +100,12 @@ impl Mirror {
         Self::unique(self.registries.iter().map(|registry| self.host(registry)))
     }
 
-    /// Whether some registry needs a login.
+    /// Tells whether some registry needs a login.
     pub(crate) fn needs_login(&self) -> bool {
         self.registries.iter().any(|registry| registry.needs_login)
     }
 
-    /// Whether a registry that clients reach at `host` needs a login.
+    /// Tells whether a registry that clients reach at `host` needs a login.
     pub(crate) fn needs_login_at(&self, host: &str) -> bool {
         self.registries.iter().any(|registry| registry.needs_login && self.host(registry) == host)
     }
@@ -122,7 +128,8 @@ impl Registry {
     }
 }
 
-/// The host and port of a location, without its path.
+/// The host and port of a location or a URL, without its path.
 pub(crate) fn host_of(location: &str) -> &str {
-    location.split_once('/').map_or(location, |(host, _)| host)
+    let bare = location.split_once("://").map_or(location, |(_, rest)| rest);
+    bare.split_once('/').map_or(bare, |(host, _)| host)
 }

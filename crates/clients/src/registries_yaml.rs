@@ -15,22 +15,22 @@ pub(crate) fn text(mirror: &Mirror, authority: &str) -> String {
         for host in mirror.hosts() {
             text.push_str(&format!("  \"{host}\":\n    tls:\n      ca_file: \"{authority}\"\n"));
             if mirror.needs_login_at(host) {
-                text.push_str(&format!("    # {LOGIN}\n    # auth:\n{}", lines("    ")));
+                text.push_str(&format!("    # {LOGIN}\n    # auth:\n{}", lines("    #   ")));
             }
         }
     } else if mirror.needs_login() {
         text.push_str(&format!("# {LOGIN}\n# configs:\n"));
         for host in mirror.hosts().into_iter().filter(|host| mirror.needs_login_at(host)) {
-            text.push_str(&format!("#   \"{host}\":\n#     auth:\n{}", lines("").replace("#", "#    ")));
+            text.push_str(&format!("#   \"{host}\":\n#     auth:\n{}", lines("#       ")));
         }
     }
     text
 }
 
-/// What to do where wharf asks for a login.
+/// The comment above a login in comments.
 const LOGIN: &str = "wharf asks for a login: write it here, and remove the marks of the comments.";
 
-/// The two keys of a login, as comments.
-fn lines(indent: &str) -> String {
-    format!("{indent}#   username: \"USER\"\n{indent}#   password: \"PASSWORD\"\n")
+/// The two keys of a login, each behind `start`.
+fn lines(start: &str) -> String {
+    format!("{start}username: \"USER\"\n{start}password: \"PASSWORD\"\n")
 }

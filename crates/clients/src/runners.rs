@@ -1,7 +1,7 @@
 //! Runners of continuous integration.
 
 use crate::builders::{buildkitd, indented};
-use crate::mirror::Mirror;
+use crate::mirror::{Mirror, host_of};
 use crate::settings::{Placement, Settings};
 
 /// GitHub Actions.
@@ -16,11 +16,10 @@ pub(crate) fn github_actions(mirror: &Mirror) -> Settings {
             indented(&own.pem, "    ")
         ));
     }
-    if let Some(url) = mirror.hub_url().filter(|_| mirror.hub().is_some_and(|hub| !hub.needs_login)) {
+    if let Some(url) = mirror.open_hub_url() {
         steps.push_str("- run: |\n");
         if mirror.authority.is_some() {
-            let host = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-            let host = host.split_once('/').map_or(host, |(host, _)| host);
+            let host = host_of(&url);
             steps.push_str(&format!(
                 "    sudo install -D -m 644 {authority} /etc/docker/certs.d/{host}/ca.crt\n"
             ));
@@ -121,8 +120,7 @@ pub(crate) fn gitea_runner(mirror: &Mirror) -> Settings {
 
 /// The arguments of a Docker daemon that is a service, if Docker Hub needs no login.
 fn service_command(mirror: &Mirror) -> Option<String> {
-    let hub = mirror.hub().filter(|hub| !hub.needs_login);
-    let url = hub.and_then(|_| mirror.hub_url())?;
+    let url = mirror.open_hub_url()?;
     Some(format!("[\"--registry-mirror={url}\"]"))
 }
 

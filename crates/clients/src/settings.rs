@@ -1,7 +1,5 @@
 //! The settings of one client.
 
-use std::fmt::Write as _;
-
 /// The settings of one client, in the order in which the client needs them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -71,13 +69,8 @@ impl Settings {
             let lines: String = self.commands.iter().map(|line| format!("{line}\n")).collect();
             parts.push(format!("# Then run\n{lines}"));
         }
-        let mut notes = String::new();
-        for note in &self.notes {
-            // Writing to a string does not fail.
-            let _ = writeln!(notes, "# Note: {note}");
-        }
-        if !notes.is_empty() {
-            parts.push(notes);
+        if !self.notes.is_empty() {
+            parts.push(self.notes.iter().map(|note| format!("# Note: {note}\n")).collect());
         }
         parts.join("\n")
     }

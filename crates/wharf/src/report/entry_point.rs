@@ -32,7 +32,7 @@ pub(super) struct EntryPoint<'a> {
 /// The address by which clients reach wharf where the configuration cannot know it, such as that of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct GivenAddress {
-    /// Whether clients use TLS; `None`: as the listener.
+    /// Clients use TLS; `None`: as the listener says.
     pub(crate) is_tls: Option<bool>,
     /// The host; an IPv6 address has brackets.
     pub(crate) host: String,
@@ -61,7 +61,7 @@ impl<'a> EntryPoint<'a> {
         Self { is_tls: given.is_tls.unwrap_or(self.is_tls), given: Some(given), ..self }
     }
 
-    /// Whether a proxy in front of wharf ends TLS.
+    /// Tells whether a proxy in front of wharf ends TLS.
     fn is_behind_tls(&self) -> bool {
         self.is_tls && self.config.server.tls.is_none()
     }

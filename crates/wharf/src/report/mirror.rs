@@ -50,8 +50,9 @@ pub(crate) fn mirror(
     Ok(Mirror { base, is_tls: entry.is_tls, authority: authority.filter(|_| entry.is_tls), registries })
 }
 
-/// Whether a client may need a login: it is a way in, even if an address is one too.
+/// Tells whether a client may need a login: it is a way in, even if an address is one too, or the upstream
+/// asks for it.
 fn needs_login(config: &Config, registry: &Registry) -> bool {
     let access = config.access.as_ref().and_then(|table| table.of(&registry.names.name));
-    access.is_some_and(|access| access.rules.ways.logins)
+    registry.cache.passthrough || access.is_some_and(|access| access.rules.ways.logins)
 }

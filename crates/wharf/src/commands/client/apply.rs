@@ -28,7 +28,7 @@ pub(super) struct Machine<'a> {
 struct Change {
     path: PathBuf,
     text: String,
-    /// Whether a file is there.
+    /// A file is there.
     replaces: bool,
 }
 
@@ -41,9 +41,9 @@ pub(super) fn apply(tool: &Tool, settings: &Settings, machine: Machine<'_>) -> R
     let mut report = String::new();
     for file in &settings.files {
         let path = machine.place(tool, file)?;
-        match change(tool, file, path)? {
-            Ok(change) => changes.push(change),
-            Err(path) => report.push_str(&format!("{}: unchanged\n", path.display())),
+        match change(tool, file, &path)? {
+            Some(change) => changes.push(change),
+            None => report.push_str(&format!("{}: unchanged\n", path.display())),
         }
     }
     if changes.is_empty() {
@@ -90,24 +90,24 @@ impl Machine<'_> {
     }
 }
 
-/// The change that the file needs; its path if it needs none.
-fn change(tool: &Tool, file: &File, path: PathBuf) -> Result<Result<Change, PathBuf>, String> {
-    let present = match read(&path) {
+/// The change that the file needs; `None`: it needs none.
+fn change(tool: &Tool, file: &File, path: &Path) -> Result<Option<Change>, String> {
+    let present = match read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Ok(Change { path, text: file.contents.clone(), replaces: false }));
+            return Ok(Some(Change { path: path.to_owned(), text: file.contents.clone(), replaces: false }));
         }
-        Err(error) => return Err(describe("read", &path, &error)),
+        Err(error) => return Err(describe("read", path, &error)),
     };
     if present == file.contents {
-        return Ok(Err(path));
+        return Ok(None);
     }
     let by_hand = format!("add by hand what `wharf client {}` prints; nothing was written", tool.name);
     let refuse = |why: &dyn std::fmt::Display| format!("{} {why}: {by_hand}", path.display());
     let text = match file.placement {
         Placement::Json => merge::json(&present, &file.contents).map_err(|error| refuse(&error))?,
         Placement::Toml => merge::toml(&present, &file.contents).map_err(|error| refuse(&error))?,
-        Placement::Own if is_hosts_file(&path) && merge::is_extended(&present, &file.contents) => None,
+        Placement::Own if is_hosts_file(path) && merge::is_extended(&present, &file.contents) => None,
         Placement::Own if has_login(&present) => {
             return Err(refuse(&"holds a login, which would be lost"));
         }
@@ -116,17 +116,14 @@ fn change(tool: &Tool, file: &File, path: PathBuf) -> Result<Result<Change, Path
             return Err(refuse(&"has settings of its own, in a format that wharf cannot join safely"));
         }
     };
-    Ok(match text {
-        Some(text) => Ok(Change { path, text, replaces: true }),
-        None => Err(path),
-    })
+    Ok(text.map(|text| Change { path: path.to_owned(), text, replaces: true }))
 }
 
 fn is_hosts_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "hosts.toml")
 }
 
-/// Whether a line that is no comment holds a login.
+/// Tells whether a line that is no comment holds a login.
 fn has_login(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
     lines.any(|line| {

@@ -39,8 +39,19 @@ pub(super) struct Check<'a> {
 
 /// An image of one registry.
 struct Wanted {
-    repository: String,
-    reference: String,
+    /// The end of its manifest's path.
+    path: String,
+    /// The name for people.
+    name: String,
+}
+
+impl Wanted {
+    fn new(repository: &str, mark: char, reference: &str) -> Self {
+        Self {
+            path: format!("{repository}/manifests/{reference}"),
+            name: format!("{repository}{mark}{reference}"),
+        }
+    }
 }
 
 /// Checks every registry, and prints a table.
@@ -120,11 +131,10 @@ fn requests(
     let Some(wanted) = wanted else {
         return Ok("answers; no stored image was there to ask for, so name one with --image".to_owned());
     };
-    let path = format!("/v2/{}{}/manifests/{}", way.prefix, wanted.repository, wanted.reference);
+    let path = format!("/v2/{}{}", way.prefix, wanted.path);
     let manifest = send("HEAD", &path).map_err(|fault| fault.to_string())?;
-    let name = format!("{}:{}", wanted.repository, wanted.reference);
-    verdict::of_manifest(&manifest, &name.replace(":sha256:", "@sha256:"), authorization.is_some())?;
-    Ok(format!("answers, and has {name}"))
+    verdict::of_manifest(&manifest, &wanted.name, authorization.is_some())?;
+    Ok(format!("answers, and has {}", wanted.name))
 }
 
 /// The image to ask each registry for: the given one, else one that is stored with a tag.
@@ -134,11 +144,11 @@ fn wanted(check: &Check<'_>) -> Result<Vec<Option<Wanted>>, Failure> {
     if let Some(image) = check.image {
         let located = Located::find(image, &check.config.registries)?;
         let at = index(located.registry).expect("the mirror has the registries of the configuration");
-        let reference = match &located.reference {
-            Reference::Tag(tag) => tag.to_string(),
-            Reference::Digest(digest) => digest.to_string(),
+        let (mark, reference) = match &located.reference {
+            Reference::Tag(tag) => (':', tag.to_string()),
+            Reference::Digest(digest) => ('@', digest.to_string()),
         };
-        wanted[at] = Some(Wanted { repository: located.repository.to_string(), reference });
+        wanted[at] = Some(Wanted::new(located.repository.as_str(), mark, &reference));
         return Ok(wanted);
     }
     for image in stored(check.config) {
@@ -148,7 +158,7 @@ fn wanted(check: &Check<'_>) -> Result<Vec<Option<Wanted>>, Failure> {
         };
         let tag = image["tags"].as_array().and_then(|tags| tags.first()).and_then(Value::as_str);
         if let (Some(at), Some(tag)) = (index(name), tag) {
-            wanted[at].get_or_insert(Wanted { repository: repository.to_owned(), reference: tag.to_owned() });
+            wanted[at].get_or_insert_with(|| Wanted::new(repository, ':', tag));
         }
     }
     Ok(wanted)

@@ -72,7 +72,7 @@ pub(super) fn toml(present: &str, wanted: &str) -> Result<Option<String>, MergeE
     }
 }
 
-/// Whether a hosts file does what `wanted` does, perhaps with a login or a timeout besides.
+/// Tells whether a hosts file does what `wanted` does, perhaps with a login or a timeout besides.
 pub(super) fn is_extended(present: &str, wanted: &str) -> bool {
     match (present.parse::<Table>(), wanted.parse::<Table>()) {
         (Ok(present), Ok(wanted)) => contains(&present, &wanted),
@@ -80,7 +80,7 @@ pub(super) fn is_extended(present: &str, wanted: &str) -> bool {
     }
 }
 
-/// Whether `whole` has each key of `part`, with its value.
+/// Tells whether `whole` has each key of `part`, with its value.
 fn contains(whole: &Table, part: &Table) -> bool {
     part.iter().all(|(key, wanted)| whole.get(key).is_some_and(|found| has(found, wanted)))
 }

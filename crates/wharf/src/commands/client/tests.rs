@@ -55,6 +55,14 @@ fn without_any_address_the_command_says_how_to_name_one() {
 }
 
 #[test]
+fn a_registry_to_which_logins_are_passed_on_needs_one() {
+    let text = "[server]\nlisten = \"127.0.0.1:5000\"\n[[registry]]\nname = \"docker.io\"\n\
+                [[registry]]\nname = \"corp.example\"\nauth = \"passthrough\"\n";
+    let mirror = report::mirror(&config(text), None, None, None).unwrap();
+    assert_eq!(mirror.registries.iter().map(|it| it.needs_login).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
 fn the_list_has_every_client_with_its_other_names() {
     let list = list();
     assert_eq!(list.lines().count(), TOOLS.len() + 1);
